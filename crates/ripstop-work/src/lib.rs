@@ -1,1 +1,32 @@
-//! ripstop-work.
+//! Workers with spare threads, the watchdog that hands them the work of a stuck thread, and
+//! everything that starts a thread or a task.
+//!
+//! A *worker* is a tokio runtime with one active thread and a few *spares*: threads of the same
+//! runtime that are held by *plugs*. When a task blocks the active thread, the watchdog pulls a
+//! plug, and the freed spare takes over the run queue, the timers and the I/O driver, so every
+//! other task of that worker goes on. When the blocked thread comes back, a thread is plugged
+//! again.
+//!
+//! The limit of this: tokio keeps the task that a running task woke last in a slot that other
+//! threads cannot steal from, so one task that the stuck task itself woke may wait with it.
+
+mod blocking;
+mod clock;
+mod error;
+mod load;
+mod plugs;
+mod poll_mark;
+mod sink;
+mod tasks;
+mod watchdog;
+mod worker;
+mod workers;
+
+pub use blocking::blocking;
+pub use clock::{Clock, Deadlines, Registered};
+pub use error::Error;
+pub use load::{InFlight, LoadCell};
+pub use sink::{Sink, Target};
+pub use tasks::Drained;
+pub use worker::Worker;
+pub use workers::{Options, Workers, cpus};

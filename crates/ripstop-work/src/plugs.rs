@@ -1,0 +1,68 @@
+//! Plugs: what keeps a worker's spare threads out of the way.
+//!
+//! A plug is a task that blocks its thread on a condition variable. It costs nothing while it
+//! waits: the thread is neither scheduled nor does tokio try to wake it. The watchdog is the
+//! only one that pulls plugs and puts them back.
+
+use std::{
+    future::Future,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// The plugs of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Plugs {
+    state: Mutex<State>,
+    pulled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Threads that a plug holds now.
+    held: usize,
+    /// Plugs that were pulled and whose thread has not noticed yet.
+    pulls: usize,
+    /// The worker stops: no plug holds a thread any more.
+    open: bool,
+}
+
+impl Plugs {
+    /// The task that holds the thread that polls it until a plug is pulled.
+    pub(crate) fn plug(self: &std::sync::Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        let plugs = self.clone();
+        async move { plugs.hold() }
+    }
+
+    /// How many threads are held now.
+    pub(crate) fn held(&self) -> usize {
+        let state = self.lock();
+        state.held.saturating_sub(state.pulls)
+    }
+
+    /// Frees one held thread.
+    pub(crate) fn pull(&self) {
+        self.lock().pulls += 1;
+        self.pulled.notify_one();
+    }
+
+    /// Frees every thread, also those that would be plugged from now on.
+    pub(crate) fn open(&self) {
+        self.lock().open = true;
+        self.pulled.notify_all();
+    }
+
+    fn hold(&self) {
+        let mut state = self.lock();
+        state.held += 1;
+        while state.pulls == 0 && !state.open {
+            state = self.pulled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.pulls = state.pulls.saturating_sub(1);
+        state.held -= 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held, so a poisoned state is a whole one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,92 @@
+//! The owner of a worker's tasks: counts them, marks their polls, and tells when all have ended.
+
+use crate::poll_mark::InPoll;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// Counts the tasks that run.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    running: AtomicUsize,
+    ended: Notify,
+}
+
+impl Tasks {
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Waits until no task runs.
+    pub(crate) async fn none_left(&self) {
+        loop {
+            // Registered before the look, so that an end between the two is not missed.
+            let ended = self.ended.notified();
+            if self.running() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// Whether all tasks ended before the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// All of them.
+    Whole,
+    /// The deadline passed with this many still running.
+    Cut(usize),
+}
+
+/// Waits for the end of all tasks, at most `deadline`.
+pub(crate) async fn drain(tasks: &Tasks, deadline: Duration) -> Drained {
+    match tokio::time::timeout(deadline, tasks.none_left()).await {
+        Ok(()) => Drained::Whole,
+        Err(_) => Drained::Cut(tasks.running()),
+    }
+}
+
+struct Running(Arc<Tasks>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_waiters();
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A task of a worker.
+    pub(crate) struct Task<F> {
+        #[pin]
+        future: F,
+        // After the future, so that it still counts while the future is dropped.
+        running: Running,
+    }
+}
+
+impl<F> Task<F> {
+    pub(crate) fn new(tasks: &Arc<Tasks>, future: F) -> Self {
+        tasks.running.fetch_add(1, Ordering::AcqRel);
+        Self { future, running: Running(tasks.clone()) }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Task<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let _mark = InPoll::begin();
+        self.project().future.poll(cx)
+    }
+}

@@ -1,0 +1,158 @@
+//! What a series of looks at a worker means: how many of its threads are stuck, and how busy it
+//! is. Pure: times are handed in.
+
+use std::time::Duration;
+
+/// What was seen of a worker at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Look {
+    /// The poll mark of each of its threads: odd inside a poll.
+    pub(super) marks: Vec<u64>,
+    /// What tokio publishes of the same threads, in an order of its own.
+    pub(super) threads: Vec<Thread>,
+    /// How many of the threads a plug holds.
+    pub(super) held: usize,
+}
+
+/// What tokio publishes of one thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Thread {
+    /// How often it went to sleep and woke up: odd while it sleeps.
+    pub(super) parks: u64,
+    /// How long it was awake in all; published when it goes to sleep and every 61 polls.
+    pub(super) busy: Duration,
+}
+
+/// What a look means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Threads that are stuck.
+    pub(super) stuck: usize,
+    /// Whether anything happened since the last look.
+    pub(super) moved: bool,
+    /// The busy share, once a window.
+    pub(super) busy_percent: Option<u8>,
+}
+
+/// Tasks that are not ours bear no mark. Tokio publishes a busy thread only every 61 polls, so a
+/// thread that did not move is believed to be stuck only after this many stall times.
+const UNMARKED_STALLS: u32 = 4;
+
+/// The window over which the busy share is taken.
+const BUSY_WINDOW: Duration = Duration::from_millis(100);
+
+/// A gap between two looks of more than this many stall times means that the machine slept:
+/// nobody is blamed for it.
+const GAP_STALLS: u32 = 8;
+
+/// A value and since when it has been the same.
+#[derive(Clone, Copy, Debug)]
+struct Still<T> {
+    value: T,
+    since: Duration,
+}
+
+impl<T: PartialEq + Copy> Still<T> {
+    /// Takes the new value in; returns whether it differs.
+    fn see(&mut self, value: T, now: Duration) -> bool {
+        let moved = self.value != value;
+        if moved {
+            *self = Self { value, since: now };
+        }
+        moved
+    }
+
+    fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.since)
+    }
+}
+
+/// The looks at one worker so far, as far as they matter.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    stall: Duration,
+    last_look: Duration,
+    marks: Vec<Still<u64>>,
+    threads: Vec<Still<Thread>>,
+    window: Still<Duration>,
+}
+
+impl Verdict {
+    pub(super) fn new(stall: Duration) -> Self {
+        Self {
+            stall,
+            last_look: Duration::ZERO,
+            marks: Vec::new(),
+            threads: Vec::new(),
+            window: Still { value: Duration::ZERO, since: Duration::ZERO },
+        }
+    }
+
+    /// Takes in what was seen at `now`.
+    pub(super) fn judge(&mut self, look: &Look, now: Duration) -> Seen {
+        if now.saturating_sub(self.last_look) > self.stall * GAP_STALLS {
+            self.forgive(now);
+        }
+        self.last_look = now;
+        let marks_moved = take_in(&mut self.marks, &look.marks, now);
+        let threads_moved = take_in(&mut self.threads, &look.threads, now);
+        Seen {
+            stuck: self.stuck_marked(now).max(self.stuck_unmarked(look.held, now)),
+            moved: marks_moved || threads_moved,
+            busy_percent: self.busy_percent(now),
+        }
+    }
+
+    /// Threads inside one and the same marked poll for longer than the stall time.
+    fn stuck_marked(&self, now: Duration) -> usize {
+        let inside = self.marks.iter().filter(|mark| mark.value % 2 == 1);
+        inside.filter(|mark| mark.age(now) >= self.stall).count()
+    }
+
+    /// Threads that neither sleep nor move, less those that a plug holds. One that moves is
+    /// enough for the worker: then nothing needs to be done.
+    fn stuck_unmarked(&self, held: usize, now: Duration) -> usize {
+        let patience = self.stall * UNMARKED_STALLS;
+        let awake = self.threads.iter().filter(|thread| thread.value.parks % 2 == 0);
+        let still = awake.filter(|thread| thread.age(now) >= patience).count();
+        if still == self.threads.len() { still.saturating_sub(held) } else { 0 }
+    }
+
+    fn busy_percent(&mut self, now: Duration) -> Option<u8> {
+        let elapsed = self.window.age(now);
+        if elapsed < BUSY_WINDOW {
+            return None;
+        }
+        let busy: Duration = self.threads.iter().map(|thread| thread.value.busy).sum();
+        let spent = busy.saturating_sub(self.window.value);
+        self.window = Still { value: busy, since: now };
+        // A thread that a plug held publishes all of that time at once: cut to the whole.
+        let percent = spent.as_micros().saturating_mul(100) / elapsed.as_micros().max(1);
+        Some(u8::try_from(percent.min(100)).unwrap_or(100))
+    }
+
+    /// Starts all patience anew.
+    fn forgive(&mut self, now: Duration) {
+        for mark in &mut self.marks {
+            mark.since = now;
+        }
+        for thread in &mut self.threads {
+            thread.since = now;
+        }
+    }
+}
+
+/// Takes the new values in, in their order; returns whether any differs.
+fn take_in<T: PartialEq + Copy>(kept: &mut Vec<Still<T>>, new: &[T], now: Duration) -> bool {
+    let mut moved = kept.len() != new.len();
+    kept.truncate(new.len());
+    for (kept, &value) in kept.iter_mut().zip(new) {
+        moved |= kept.see(value, now);
+    }
+    let fresh = new.iter().skip(kept.len()).map(|&value| Still { value, since: now });
+    kept.extend(fresh);
+    moved
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Tables of looks and what they mean, to the millisecond.
+
+use super::*;
+
+const STALL: Duration = Duration::from_millis(20);
+
+/// A thread as tokio shows it: parks, busy milliseconds.
+fn thread(parks: u64, busy: u64) -> Thread {
+    Thread { parks, busy: Duration::from_millis(busy) }
+}
+
+/// Shows the looks at their milliseconds and returns what the last one means.
+#[track_caller]
+fn last(looks: &[(u64, &Look)]) -> Seen {
+    let mut verdict = Verdict::new(STALL);
+    let mut seen = None;
+    for (ms, look) in looks {
+        seen = Some(verdict.judge(look, Duration::from_millis(*ms)));
+    }
+    seen.expect("a table has looks")
+}
+
+fn marks(marks: &[u64]) -> Look {
+    // One thread that moves keeps the unmarked rule out of it.
+    Look { marks: marks.to_vec(), threads: vec![thread(1, 0)], held: 0 }
+}
+
+#[test]
+fn a_marked_poll_is_stuck_at_the_stall_time_and_not_a_millisecond_before() {
+    let inside = marks(&[7]);
+    assert_eq!(last(&[(100, &inside), (119, &inside)]).stuck, 0);
+    assert_eq!(last(&[(100, &inside), (119, &inside), (120, &inside)]).stuck, 1);
+}
+
+#[test]
+fn a_thread_between_polls_is_never_stuck() {
+    let outside = marks(&[8]);
+    assert_eq!(last(&[(0, &outside), (100, &outside), (200, &outside)]).stuck, 0);
+}
+
+#[test]
+fn another_poll_of_the_same_thread_starts_the_patience_anew() {
+    let (one, two) = (marks(&[7]), marks(&[9]));
+    assert_eq!(last(&[(0, &one), (15, &two), (30, &two)]).stuck, 0);
+    assert_eq!(last(&[(0, &one), (15, &two), (35, &two)]).stuck, 1);
+}
+
+#[test]
+fn each_stuck_thread_counts() {
+    let look = marks(&[7, 4, 3, 11]);
+    assert_eq!(last(&[(0, &look), (25, &look)]).stuck, 3);
+}
+
+#[test]
+fn a_thread_that_comes_back_counts_no_more() {
+    let (stuck, back) = (marks(&[7]), marks(&[8]));
+    assert_eq!(last(&[(0, &stuck), (50, &stuck), (60, &back)]).stuck, 0);
+}
+
+#[test]
+fn a_paused_machine_condemns_nobody() {
+    let inside = marks(&[7]);
+    assert_eq!(last(&[(0, &inside), (30_000, &inside)]).stuck, 0);
+    assert_eq!(last(&[(0, &inside), (30_000, &inside), (30_019, &inside)]).stuck, 0);
+    assert_eq!(last(&[(0, &inside), (30_000, &inside), (30_020, &inside)]).stuck, 1);
+}
+
+/// Two threads: one held by a plug, the other as given.
+fn unmarked(other: Thread) -> Look {
+    Look { marks: vec![], threads: vec![thread(0, 0), other], held: 1 }
+}
+
+#[test]
+fn an_unmarked_stall_is_seen_after_four_stall_times() {
+    let stuck = unmarked(thread(2, 5));
+    let looks: Vec<_> = (0..=7).map(|i| (i * 10, &stuck)).collect();
+    assert_eq!(last(&looks).stuck, 0, "at 70 ms");
+    let looks: Vec<_> = (0..=8).map(|i| (i * 10, &stuck)).collect();
+    assert_eq!(last(&looks).stuck, 1, "at 80 ms");
+}
+
+#[test]
+fn a_sleeping_thread_is_not_stuck() {
+    let asleep = unmarked(thread(3, 5));
+    let looks: Vec<_> = (0..=20).map(|i| (i * 10, &asleep)).collect();
+    assert_eq!(last(&looks).stuck, 0);
+}
+
+#[test]
+fn a_busy_thread_that_publishes_now_and_then_is_not_stuck() {
+    let looks: Vec<_> = (0..20).map(|i| unmarked(thread(2, i * 10 / 60))).collect();
+    let looks: Vec<_> = looks.iter().enumerate().map(|(i, l)| (i as u64 * 10, l)).collect();
+    assert_eq!(last(&looks).stuck, 0);
+}
+
+#[test]
+fn moved_says_whether_anything_changed() {
+    let (one, two) = (marks(&[2]), marks(&[4]));
+    assert!(!last(&[(0, &one), (10, &one)]).moved);
+    assert!(last(&[(0, &one), (10, &two)]).moved);
+    let (asleep, awake) = (unmarked(thread(3, 5)), unmarked(thread(4, 5)));
+    assert!(last(&[(0, &asleep), (10, &awake)]).moved);
+}
+
+#[test]
+fn the_busy_share_is_taken_once_a_window_and_never_above_the_whole() {
+    let busy = |ms| unmarked(thread(2, ms));
+    let looks = [busy(0), busy(30), busy(60), busy(9_999)];
+    let at = |ms, i: usize| (ms, &looks[i]);
+    assert_eq!(last(&[at(0, 0), at(99, 1)]).busy_percent, None);
+    assert_eq!(last(&[at(100, 0), at(199, 1), at(200, 2)]).busy_percent, Some(60));
+    assert_eq!(last(&[at(100, 0), at(200, 3)]).busy_percent, Some(100));
+}
