@@ -1,0 +1,132 @@
+//! What `/proc` tells about a process: the baselines to which it must return after a fault.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A process as the kernel sees it. Each method reads anew, and fails once the process is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Proc {
+    pid: u32,
+}
+
+impl Proc {
+    /// The process with this id.
+    pub fn new(pid: u32) -> Self {
+        Self { pid }
+    }
+
+    /// The test's own process.
+    pub fn own() -> Self {
+        Self::new(std::process::id())
+    }
+
+    /// The names of its threads, sorted. (The kernel cuts them to 15 bytes.)
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub fn threads(self) -> io::Result<Vec<String>> {
+        let mut names: Vec<_> = self.each_task("comm")?.iter().map(|s| s.trim().into()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone or belongs to somebody else.
+    pub fn fds(self) -> io::Result<usize> {
+        Ok(fs::read_dir(self.path("fd"))?.count())
+    }
+
+    /// Its resident memory in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone, or a zombie, which has no memory.
+    pub fn rss_bytes(self) -> io::Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The part of its resident memory, in bytes, that no file is behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proc::rss_bytes`].
+    pub fn anonymous_bytes(self) -> io::Result<u64> {
+        self.status("RssAnon:")
+    }
+
+    /// The CPU time that its living threads took, exact to the nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub fn cpu_time(self) -> io::Result<Duration> {
+        let nanos = |text: &String| text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
+        let total = self.each_task("schedstat")?.iter().filter_map(nanos).sum();
+        Ok(Duration::from_nanos(total))
+    }
+
+    fn path(self, name: &str) -> PathBuf {
+        format!("/proc/{}/{name}", self.pid).into()
+    }
+
+    /// Reads a file of each thread; one that ended meanwhile is left out.
+    fn each_task(self, name: &str) -> io::Result<Vec<String>> {
+        let tasks = fs::read_dir(self.path("task"))?.filter_map(Result::ok);
+        Ok(tasks.filter_map(|task| fs::read_to_string(task.path().join(name)).ok()).collect())
+    }
+
+    fn status(self, key: &str) -> io::Result<u64> {
+        let text = fs::read_to_string(self.path("status"))?;
+        let value = text.lines().find_map(|line| line.strip_prefix(key));
+        let kilobytes = value.and_then(|value| value.trim().strip_suffix(" kB"));
+        kilobytes
+            .and_then(|number| number.parse::<u64>().ok())
+            .map(|number| number * 1024)
+            .ok_or_else(|| io::Error::other(format!("no {key} of process {}", self.pid)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hint::black_box;
+    use std::thread;
+
+    #[test]
+    fn the_test_sees_itself() {
+        let own = Proc::own();
+        assert!(own.rss_bytes().unwrap() >= own.anonymous_bytes().unwrap());
+        // Other tests of this process open and close descriptors, but never as many.
+        let files: Vec<_> = (0..100).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        let with = own.fds().unwrap();
+        drop(files);
+        assert!((1..with).contains(&own.fds().unwrap()));
+    }
+
+    #[test]
+    fn threads_have_names_and_take_time() {
+        let begin = Proc::own().cpu_time().unwrap();
+        thread::scope(|scope| {
+            let named = thread::Builder::new().name("rip-test".into());
+            let handle = named.spawn_scoped(scope, || {
+                assert!(Proc::own().threads().unwrap().contains(&"rip-test".to_owned()));
+                while Proc::own().cpu_time().unwrap() <= begin {
+                    black_box(());
+                }
+            });
+            handle.unwrap().join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_an_error() {
+        assert!(Proc::new(u32::MAX).threads().is_err());
+        assert!(Proc::new(u32::MAX).rss_bytes().is_err());
+    }
+}
