@@ -9,6 +9,7 @@ mod output;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 use std::mem;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use output::Output;
 const LINGER: Duration = Duration::from_millis(50);
 
 /// A batch of this size is written without lingering any longer.
-const BATCH_BYTES: usize = 64 * 1024;
+const BATCH_BYTES: usize = 128 * 1024;
 
 /// Says in one line, without its end, how many lines were dropped.
 pub type Note = fn(dropped: u64) -> String;
@@ -47,6 +48,12 @@ pub enum Target {
 #[derive(Clone)]
 pub struct Sink {
     handle: Arc<Handle>,
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
+    }
 }
 
 impl Sink {
