@@ -22,7 +22,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) struct Output {
     target: Target,
-    file: File,
+    pub(super) file: File,
     /// When the path was last compared with the open file.
     pub(super) checked: Instant,
     note: Note,

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsRawFd;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -164,6 +166,39 @@ fn a_file_that_cannot_be_opened_anew_is_kept() {
     make_check_due(&mut output);
     assert_eq!(output.write(b"kept\n", 0), 0);
     assert_eq!(dir.read("moved/log"), "kept\n");
+}
+
+#[test]
+fn a_line_that_was_torn_is_ended_before_the_next() {
+    let dir = Dir::new();
+    let mut output = Output::open(Target::File(dir.file("log")), |n| format!("lost {n}")).unwrap();
+    let (mut reader, writer) = io::pipe().unwrap();
+    let log = mem::replace(&mut output.file, OwnedFd::from(writer).into());
+    let lines = b"line\n".repeat(100_000);
+    // The pipe takes some lines and breaks in the midst of another.
+    let reading = thread::Builder::new().spawn(move || reader.read_exact(&mut [0; 3]).unwrap());
+    let lost = output.write(&lines, 0);
+    reading.unwrap().join().unwrap();
+    assert!((1..100_000).contains(&lost), "{lost}");
+    output.file = log;
+    assert_eq!(output.write(b"next\n", 0), 0);
+    assert_eq!(dir.read("log"), format!("\nlost {lost}\nnext\n"));
+}
+
+#[test]
+fn a_non_blocking_descriptor_is_waited_for() {
+    let dir = Dir::new();
+    let mut output = Output::open(Target::File(dir.file("log")), |_| String::new()).unwrap();
+    let (mut reader, writer) = UnixStream::pair().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    output.file = OwnedFd::from(writer).into();
+    let lines = b"line\n".repeat(200_000);
+    let mut found = vec![0; lines.len()];
+    thread::scope(|scope| {
+        scope.spawn(|| reader.read_exact(&mut found).unwrap());
+        assert_eq!(output.write(&lines, 0), 0);
+    });
+    assert!(found == lines);
 }
 
 #[test]
