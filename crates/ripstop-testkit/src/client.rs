@@ -102,8 +102,11 @@ impl Client {
     /// The server closed the connection, or did not read in time.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.limit_writes(self.deadline)?;
-        self.stream.write_all(bytes.as_ref())?;
-        self.stream.flush()
+        let sent = self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush());
+        sent.map_err(|err| {
+            let unread = || io::Error::new(ErrorKind::TimedOut, "the server did not read in time");
+            if is_timeout(&err) { unread() } else { err }
+        })
     }
 
     /// Sends `bytes` in pieces of `piece` bytes, with `pause` between them, and ends early when the
