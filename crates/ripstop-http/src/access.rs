@@ -74,7 +74,7 @@ pub enum Format {
 }
 
 /// An open access log. Clones write to the same place.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct AccessLog {
     format: Format,
     sink: Sink,

@@ -106,6 +106,11 @@ impl Clock {
         }
     }
 
+    fn after(&self, timeout: Duration) -> u64 {
+        // The clock is behind by up to a tick: without it a deadline could be early.
+        self.now.load(Relaxed) + self.tick.load(Relaxed) + millis(timeout)
+    }
+
     fn advance(&self) {
         self.now.store(millis(self.start.elapsed()), Relaxed);
     }
@@ -117,6 +122,13 @@ impl Clock {
             if deadlines.first().is_some_and(|at| at <= now) {
                 deadlines.wake();
             }
+        }
+    }
+
+    /// Wakes the task of every registered set, whatever its deadlines.
+    pub(crate) fn wake_all(&self) {
+        for deadlines in self.lock().slots.iter().flatten() {
+            deadlines.wake();
         }
     }
 
@@ -178,12 +190,17 @@ impl Registered {
     ///
     /// When `slot` is not below [`Deadlines::SLOTS`], as all methods with a slot.
     pub fn set(&self, slot: usize, timeout: Option<Duration>) {
-        let at = timeout.map_or(0, |timeout| {
-            let now = self.clock.now.load(Relaxed);
-            // The clock is behind by up to a tick: without it a deadline could be early.
-            now + self.clock.tick.load(Relaxed) + millis(timeout)
-        });
+        let at = timeout.map_or(0, |timeout| self.clock.after(timeout));
         self.deadlines.at[slot].store(at, Relaxed);
+    }
+
+    /// Moves deadline `slot` to `timeout` from now if it is later or not set.
+    pub fn set_sooner(&self, slot: usize, timeout: Duration) {
+        let (at, new) = (&self.deadlines.at[slot], self.clock.after(timeout));
+        let old = at.load(Relaxed);
+        if old == 0 || old > new {
+            at.store(new, Relaxed);
+        }
     }
 
     /// Takes deadline `slot` away.

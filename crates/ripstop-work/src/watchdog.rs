@@ -16,6 +16,7 @@ use std::{
     thread::{self, JoinHandle, Thread},
     time::{Duration, Instant},
 };
+use tokio::sync::Notify;
 use verdict::{Look, Verdict};
 
 /// How long all workers must sleep before the watchdog does.
@@ -55,12 +56,14 @@ impl Watchdog {
         workers: &[Arc<Worker>],
         options: &Options,
         bell: Arc<Bell>,
+        drowned: Arc<Notify>,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let round = Round {
             watched: workers.iter().map(|worker| Watched::new(worker, options)).collect(),
             period: options.stall / 2,
             bell,
+            drowned,
             stop: stop.clone(),
         };
         let builder = thread::Builder::new().name("rip-watchdog".into());
@@ -84,6 +87,8 @@ struct Round {
     watched: Vec<Watched>,
     period: Duration,
     bell: Arc<Bell>,
+    /// Told when a worker drowns.
+    drowned: Arc<Notify>,
     stop: Arc<AtomicBool>,
 }
 
@@ -96,8 +101,12 @@ impl Round {
         while !self.stop.load(Relaxed) {
             let now = start.elapsed();
             for watched in &mut self.watched {
+                let was_stuck = watched.worker.load().stuck.load(Relaxed);
                 if watched.look(now) {
                     last_moved = now;
+                }
+                if !was_stuck && watched.worker.load().stuck.load(Relaxed) {
+                    self.drowned.notify_one();
                 }
             }
             if now - last_moved < QUIET {

@@ -11,7 +11,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -25,6 +25,8 @@ pub struct Worker {
     load: Arc<LoadCell>,
     clock: Arc<Clock>,
     tasks: Arc<Tasks>,
+    /// Set once: connections end after the request they are at.
+    draining: AtomicBool,
     pub(crate) plugs: Arc<Plugs>,
     /// The marks of the worker's threads; each thread adds its own when it starts.
     marks: Arc<Mutex<Vec<Arc<PollMark>>>>,
@@ -46,6 +48,7 @@ impl Worker {
             load: Arc::default(),
             clock: Arc::new(Clock::new(options.tick)),
             tasks: Arc::default(),
+            draining: AtomicBool::new(false),
             plugs: Arc::default(),
             marks,
         });
@@ -95,6 +98,18 @@ impl Worker {
     /// How many tasks run.
     pub fn tasks(&self) -> usize {
         self.tasks.running()
+    }
+
+    /// Asks every connection of this worker to end after the request it is at.
+    pub fn drain(&self) {
+        self.draining.store(true, Relaxed);
+        self.clock.wake_all();
+    }
+
+    /// Whether connections are asked to end. Whoever has registered with the worker's clock is
+    /// woken when this becomes true.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
     }
 
     /// Waits until no task of this worker is left, at most `deadline`.

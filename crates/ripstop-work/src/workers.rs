@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::Notify};
 
 /// How many workers, and how they are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub struct Workers {
     /// Taken when the workers stop.
     runtimes: Vec<Runtime>,
     _watchdog: Watchdog,
+    drowned: Arc<Notify>,
 }
 
 impl Workers {
@@ -66,8 +67,10 @@ impl Workers {
             workers.push(worker);
             runtimes.push(runtime);
         }
-        let watchdog = Watchdog::start(&workers, options, bell).map_err(Error::Watchdog)?;
-        Ok(Self { workers, runtimes, _watchdog: watchdog })
+        let drowned = Arc::new(Notify::new());
+        let watchdog = Watchdog::start(&workers, options, bell, drowned.clone());
+        let watchdog = watchdog.map_err(Error::Watchdog)?;
+        Ok(Self { workers, runtimes, _watchdog: watchdog, drowned })
     }
 
     /// The workers, by their numbers.
@@ -78,6 +81,22 @@ impl Workers {
     /// The load of each worker, by their numbers.
     pub fn loads(&self) -> Vec<Load> {
         self.workers.iter().map(|worker| worker.load().snapshot()).collect()
+    }
+
+    /// Waits until a worker drowns: all its threads are stuck, and its load says so.
+    ///
+    /// # Cancel safety
+    ///
+    /// A drowning between two calls is remembered, for one waiter.
+    pub async fn drowned(&self) {
+        self.drowned.notified().await;
+    }
+
+    /// Asks every connection to end after the request it is at.
+    pub fn drain(&self) {
+        for worker in &self.workers {
+            worker.drain();
+        }
     }
 
     /// Waits until no task is left on any worker, at most `deadline` in all.

@@ -1,1 +1,46 @@
-//! Ripstop.
+//! An application server for Rust in which a fault costs at most the request that caused it.
+//!
+//! Keep the application, swap the server:
+//!
+//! ```no_run
+//! # use std::error::Error;
+//! # fn main() -> Result<(), Box<dyn Error>> {
+//! let app = axum::Router::new().route("/", axum::routing::get(|| async { "Hello, World!" }));
+//! ripstop::Server::new(app).listen("127.0.0.1:8080").run()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Server`] takes any `tower::Service` of HTTP requests. [`Options`] has everything that can
+//! be set, with its defaults; [`Facts`] is what a handler may know of its request beside the
+//! message.
+
+mod admin;
+mod error;
+mod gates;
+mod options;
+mod reception;
+mod running;
+mod server;
+mod signals;
+
+pub use error::{Error, ListenError};
+pub use options::{Listen, Options};
+pub use running::{Handle, Outcome, Reload, Running};
+pub use server::Server;
+
+pub use ripstop_balance::Placement;
+pub use ripstop_files as files;
+pub use ripstop_http::{
+    Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, Limits, Refusal, RequestId,
+    Timeouts, Tls, access,
+};
+pub use ripstop_net::{
+    Address, CertifiedFiles, ClientAuth, Inherited, ListenerOptions, TlsOptions, TlsVersion,
+};
+pub use ripstop_work::{Sink, Target, blocking, cpus};
+
+/// How workers are made and watched.
+pub mod workers {
+    pub use ripstop_work::Options;
+}

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -135,6 +135,45 @@ fn a_line_longer_than_the_buffer_is_dropped_alone() {
     sink.write_line(b"after");
     assert!(sink.flush(SOON));
     assert_eq!(dir.read("log"), "before\nafter\nripstop: log lines dropped here: 1\n");
+}
+
+#[test]
+fn what_is_being_written_takes_its_room() {
+    let shared = Shared::new(100);
+    let mut batch = Vec::new();
+    let dropped_after = |line: &[u8]| {
+        shared.push(line);
+        shared.dropped.load(Ordering::Relaxed)
+    };
+    assert_eq!(dropped_after(&[b'x'; 59]), 0);
+    assert_eq!(shared.take(&mut batch).overflowed, 0);
+    assert_eq!(dropped_after(&[b'x'; 59]), 1);
+    assert_eq!(dropped_after(&[b'x'; 39]), 1);
+    shared.settle(&mut batch, 0);
+    assert_eq!(dropped_after(&[b'x'; 59]), 1);
+}
+
+#[test]
+fn a_file_that_is_there_is_appended_to() {
+    let dir = Dir::new();
+    fs::write(dir.file("log"), "before\n").unwrap();
+    let sink = open(&dir.file("log"), 4096);
+    sink.write_line(b"after");
+    assert!(sink.flush(SOON));
+    assert_eq!(dir.read("log"), "before\nafter\n");
+}
+
+#[test]
+fn a_fifo_without_a_reader_is_not_waited_for() {
+    let dir = Dir::new();
+    let path = dir.file("fifo");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let sink = open(&path, 4096);
+    sink.write_line(b"line");
+    assert!(sink.flush(SOON));
+    let mut line = String::new();
+    BufReader::new(fs::File::open(&path).unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "line\n");
 }
 
 #[test]

@@ -1,0 +1,169 @@
+//! What the parts of one connection share: the side that reads, the handling of requests, and
+//! the driver that waits for both.
+
+use crate::{
+    AccessLog, Connection, Options, Refusal,
+    facts::RequestNumbers,
+    progress::{Progress, Wait},
+};
+use ripstop_work::Worker;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed},
+};
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) options: Arc<Options>,
+    pub(crate) facts: Arc<Connection>,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) numbers: RequestNumbers,
+    pub(crate) access: Option<Arc<AccessLog>>,
+    /// For HTTP/1 also that of its requests.
+    pub(crate) progress: Progress,
+    /// Exchanges that have begun and whose response is not finished.
+    open: AtomicUsize,
+    /// HTTP/1: everything that was owed has left hyper's buffer.
+    pub(crate) flushed: AtomicBool,
+    /// HTTP/1: where the reading side stands; a [`Reading`].
+    reading: AtomicU8,
+    /// HTTP/1: what became of a message that may turn the connection into a tunnel; a
+    /// [`Switch`].
+    switch: AtomicU8,
+}
+
+/// Where the reading side of an HTTP/1 connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Nothing was read of the connection yet.
+    Fresh,
+    /// Between two messages: nothing of the next one was read.
+    Between,
+    /// In a request's head.
+    Head,
+    /// In a request's body.
+    Body,
+    /// At the first line of an HTTP/2 preface.
+    Preface,
+    /// At a head that is refused.
+    Refused(Refusal),
+}
+
+/// Numbers above all others of [`Reading`] are those of refusals, moved by this.
+const REFUSED: u8 = 128;
+
+impl Reading {
+    fn to_number(self) -> u8 {
+        match self {
+            Self::Between => 0,
+            Self::Head => 1,
+            Self::Body => 2,
+            Self::Preface => 3,
+            Self::Fresh => 4,
+            Self::Refused(refusal) => REFUSED + refusal as u8,
+        }
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Between,
+            1 => Self::Head,
+            2 => Self::Body,
+            3 => Self::Preface,
+            4 => Self::Fresh,
+            _ => Self::Refused(
+                Refusal::from_number(number.wrapping_sub(REFUSED)).unwrap_or(Refusal::BadMessage),
+            ),
+        }
+    }
+}
+
+/// Whether the connection stays HTTP/1 after a message that may turn it into a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Switch {
+    /// The answer is not known.
+    Undecided,
+    /// It was refused or ignored.
+    Stay,
+    /// The answer is 101, or 2xx to CONNECT, and the driver has yet to prepare for it.
+    Wanted,
+    /// The driver is prepared.
+    Tunnel,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        facts: Arc<Connection>,
+        worker: Arc<Worker>,
+        access: Option<Arc<AccessLog>>,
+    ) -> Self {
+        let progress = Progress::new(worker.clock());
+        progress.set(Wait::Peer, options.timeouts.header);
+        progress.set(Wait::Age, options.timeouts.connection_age);
+        Self {
+            options,
+            facts,
+            worker,
+            numbers: RequestNumbers::of_new_connection(),
+            access,
+            progress,
+            open: AtomicUsize::new(0),
+            flushed: AtomicBool::new(true),
+            reading: AtomicU8::new(Reading::Fresh.to_number()),
+            switch: AtomicU8::new(Switch::Undecided as u8),
+        }
+    }
+
+    /// Whether no response is owed or on its way.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.open.load(Relaxed) == 0
+    }
+
+    pub(crate) fn exchange_begins(&self) {
+        self.open.fetch_add(1, Relaxed);
+        self.worker.load().request_begins();
+    }
+
+    /// Returns whether it was the last open one.
+    pub(crate) fn exchange_ended(&self) -> bool {
+        self.worker.load().request_ended();
+        self.open.fetch_sub(1, Relaxed) == 1
+    }
+
+    pub(crate) fn reading(&self) -> Reading {
+        Reading::from_number(self.reading.load(Relaxed))
+    }
+
+    pub(crate) fn set_reading(&self, reading: Reading) {
+        self.reading.store(reading.to_number(), Relaxed);
+    }
+
+    pub(crate) fn switch(&self) -> Switch {
+        match self.switch.load(Relaxed) {
+            0 => Switch::Undecided,
+            1 => Switch::Stay,
+            2 => Switch::Wanted,
+            _ => Switch::Tunnel,
+        }
+    }
+
+    pub(crate) fn set_switch(&self, switch: Switch) {
+        self.switch.store(switch as u8, Relaxed);
+    }
+}
+
+/// A request's way to its connection, and to the progress that is its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) conn: Arc<Conn>,
+    /// HTTP/2: the stream's.
+    pub(crate) stream: Option<Arc<Progress>>,
+}
+
+impl Link {
+    pub(crate) fn progress(&self) -> &Progress {
+        self.stream.as_deref().unwrap_or(&self.conn.progress)
+    }
+}

@@ -1,0 +1,138 @@
+//! One request and its response, from the request's head to the response's last byte.
+//!
+//! Owns the counting and the access log's line. Dropping it ends the exchange, however far it
+//! came.
+
+use crate::{
+    AccessEvent, Facts, RequestId,
+    conn::{Conn, Link},
+    progress::{Progress, Wait},
+};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+/// An exchange, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) link: Link,
+    pub(crate) request_id: RequestId,
+    record: Option<Box<Record>>,
+}
+
+impl Exchange {
+    /// Begins the exchange of `request`, and gives it its facts.
+    pub(crate) fn begin<B>(link: Link, request: &mut Request<B>) -> Self {
+        link.conn.exchange_begins();
+        let request_id = RequestId::of(request.headers(), || link.conn.numbers.next());
+        let record = link.conn.access.is_some().then(|| Box::new(Record::of(request)));
+        let facts =
+            Facts { connection: link.conn.facts.clone(), request_id: request_id.clone() };
+        request.extensions_mut().insert(facts);
+        Self { link, request_id, record }
+    }
+
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
+        &self.link.conn
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        self.link.progress()
+    }
+
+    /// The response's head is known.
+    pub(crate) fn responds(&mut self, status: StatusCode) {
+        self.progress().clear(Wait::Handler);
+        if let Some(record) = &mut self.record {
+            record.status = Some(status);
+        }
+    }
+
+    /// Bytes of the response's body were handed on.
+    pub(crate) fn sends(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.bytes += bytes as u64;
+        }
+    }
+
+    /// The response came to its end.
+    pub(crate) fn completes(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.completed = true;
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let conn = &self.link.conn;
+        if conn.exchange_ended() && self.link.stream.is_some() {
+            // HTTP/1 sees to it when it is at rest.
+            conn.progress.set(Wait::Peer, conn.options.timeouts.idle);
+        }
+        if let (Some(record), Some(access)) = (&self.record, &conn.access) {
+            let request_id = self.request_id.to_string();
+            access.record(&record.event(conn.facts.peer, &request_id));
+        }
+    }
+}
+
+/// What the access log says of an exchange.
+#[derive(Debug)]
+struct Record {
+    time: SystemTime,
+    begin: Instant,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    status: Option<StatusCode>,
+    bytes: u64,
+    completed: bool,
+}
+
+impl Record {
+    fn of<B>(request: &Request<B>) -> Self {
+        let field = |name| request.headers().get(name).cloned();
+        Self {
+            time: SystemTime::now(),
+            begin: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            host: field(header::HOST),
+            referer: field(header::REFERER),
+            user_agent: field(header::USER_AGENT),
+            status: None,
+            bytes: 0,
+            completed: false,
+        }
+    }
+
+    fn event<'a>(
+        &'a self,
+        peer: Option<std::net::SocketAddr>,
+        request_id: &'a str,
+    ) -> AccessEvent<'a> {
+        let authority = self.uri.authority().map(|authority| authority.as_str().as_bytes());
+        AccessEvent {
+            time: self.time,
+            peer,
+            method: &self.method,
+            uri: &self.uri,
+            version: self.version,
+            status: self.status,
+            response_bytes: self.bytes,
+            duration: self.begin.elapsed(),
+            request_id,
+            host: self.host.as_ref().map(HeaderValue::as_bytes).or(authority),
+            referer: self.referer.as_ref().map(HeaderValue::as_bytes),
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+            completed: self.completed,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The driver of an HTTP/1 connection: polls hyper, and does what hyper leaves undone.
+//!
+//! hyper reads requests and writes responses. The driver acts on deadlines, answers what never
+//! becomes a request, and ends the connection: politely, with a reset, or as something else
+//! (HTTP/2 by its preface, a tunnel).
+
+use crate::{
+    Body, Refusal,
+    admit::admit,
+    conn::{Conn, Link, Reading, Switch},
+    exchange::Exchange,
+    handling::Handling,
+    outgoing::Outgoing,
+    progress::Wait,
+    serve::{Handler, ResponseBody, Wire},
+};
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::{
+    body::Incoming,
+    server::conn::http1::{Builder, Connection},
+    service::Service,
+};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::seam::Seam;
+
+/// Bytes that hyper may buffer beyond the largest head.
+const READ_AHEAD: usize = 8 << 10;
+
+/// How long a connection that was refused is read on, so that the peer gets to see why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a draining server waits for the first request of a connection.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How much is read on, at most.
+const LINGER_BYTES: usize = 256 << 10;
+
+/// What an HTTP/1 connection ended as.
+pub(crate) enum End<I> {
+    /// It is over.
+    Closed,
+    /// It speaks HTTP/2; these bytes of it were read.
+    Http2(Wire<I>, Bytes),
+}
+
+/// Serves HTTP/1 until the connection ends or turns out to be HTTP/2.
+pub(crate) async fn serve<I, S>(wire: Wire<I>, conn: &Arc<Conn>, service: S) -> End<I>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Handler,
+{
+    let Wire { io, abort, ends_by_close } = wire;
+    conn.progress.wakes(&poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    let exchanges = Exchanges { service, conn: conn.clone() };
+    let mut http = builder(conn).serve_connection(Seam::new(io, conn.clone()), exchanges);
+    let mut asked_to_end = false;
+    let step = poll_fn(|cx| drive(Pin::new(&mut http), conn, &mut asked_to_end, cx)).await;
+    if let Step::Switch = step {
+        switch(http, conn).await;
+        return End::Closed;
+    }
+    let (io, kept) = http.into_parts().io.into_parts();
+    let wire = Wire { io, abort, ends_by_close };
+    match step {
+        Step::Http2 => return End::Http2(wire, kept.freeze()),
+        Step::Finished => finish(wire, conn, &kept).await,
+        Step::Refuse(refusal) => refuse(wire, refusal).await,
+        Step::Abort | Step::Switch => wire.reset(),
+    }
+    End::Closed
+}
+
+fn builder(conn: &Conn) -> Builder {
+    let limits = &conn.options.limits;
+    let mut builder = Builder::new();
+    builder
+        .pipeline_flush(true)
+        .header_read_timeout(None)
+        .max_buf_size(limits.head + READ_AHEAD);
+    if limits.fields > HYPER_FIELDS {
+        builder.max_headers(limits.fields);
+    }
+    builder
+}
+
+/// Up to this many fields hyper parses without allocating.
+const HYPER_FIELDS: usize = 100;
+
+/// What to do with the connection next.
+enum Step {
+    /// hyper is done with it.
+    Finished,
+    /// It failed, or the peer does not take what it is sent.
+    Abort,
+    /// Answer this and close.
+    Refuse(Refusal),
+    /// It speaks HTTP/2.
+    Http2,
+    /// It becomes a tunnel.
+    Switch,
+}
+
+/// Polls hyper between looks at the deadlines before and at the reading side after.
+fn drive<I, S>(
+    mut http: Pin<&mut Connection<Seam<I>, Exchanges<S>>>,
+    conn: &Conn,
+    asked_to_end: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Step>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Handler,
+{
+    if conn.progress.any_passed() || conn.worker.is_draining() {
+        if let Some(step) = heed_deadlines(conn) {
+            return Poll::Ready(step);
+        }
+        if !*asked_to_end && ends_soon(conn) {
+            *asked_to_end = true;
+            http.as_mut().graceful_shutdown();
+        }
+    }
+    match http.poll(cx) {
+        Poll::Ready(Ok(())) => return Poll::Ready(Step::Finished),
+        Poll::Ready(Err(err)) => {
+            log::debug!(err:%; "an HTTP/1 connection failed");
+            return Poll::Ready(Step::Abort);
+        }
+        Poll::Pending => {}
+    }
+    if conn.switch() == Switch::Wanted {
+        return Poll::Ready(Step::Switch);
+    }
+    if conn.owes_nothing() { at_rest(conn) } else { Poll::Pending }
+}
+
+/// Whether the connection should end after the request it is at.
+fn ends_soon(conn: &Conn) -> bool {
+    if conn.reading() == Reading::Fresh && conn.worker.is_draining() {
+        // Its first request may be on its way: it is answered if it comes at once.
+        conn.progress.set_sooner(Wait::Peer, DRAIN_PATIENCE);
+        return false;
+    }
+    conn.worker.is_draining() || conn.progress.passed(Wait::Age)
+}
+
+/// Acts on deadlines that have passed.
+fn heed_deadlines(conn: &Conn) -> Option<Step> {
+    let progress = &conn.progress;
+    if progress.passed(Wait::Write) {
+        return Some(Step::Abort);
+    }
+    if !conn.owes_nothing() {
+        progress.judge_request();
+    } else if progress.passed(Wait::Peer) {
+        return Some(match conn.reading() {
+            Reading::Head => Step::Refuse(Refusal::PeerTimeout),
+            _ => Step::Finished,
+        });
+    }
+    None
+}
+
+/// No request is handled: what the reading side waits for.
+fn at_rest(conn: &Conn) -> Poll<Step> {
+    match conn.reading() {
+        Reading::Preface => return Poll::Ready(Step::Http2),
+        Reading::Refused(refusal) if conn.flushed.load(Relaxed) => {
+            return Poll::Ready(Step::Refuse(refusal));
+        }
+        Reading::Between => {
+            conn.progress.set_if_clear(Wait::Peer, conn.options.timeouts.idle);
+        }
+        _ => {}
+    }
+    Poll::Pending
+}
+
+/// Ends a connection that hyper is done with.
+async fn finish<I: AsyncRead + AsyncWrite + Unpin>(
+    mut wire: Wire<I>,
+    conn: &Conn,
+    kept: &BytesMut,
+) {
+    let read_whole = conn.reading() == Reading::Between && kept.is_empty();
+    if !read_whole {
+        linger(wire).await;
+    } else if !wire.ends_by_close {
+        // A peer that has gone does not get to know that it was told.
+        let _ = tokio::time::timeout(LINGER, wire.io.shutdown()).await;
+    }
+}
+
+/// Answers and ends a connection on which no request is being handled.
+async fn refuse<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>, refusal: Refusal) {
+    let answer = refusal.bytes();
+    if let Ok(Ok(())) = tokio::time::timeout(LINGER, wire.io.write_all(&answer)).await {
+        linger(wire).await;
+    }
+}
+
+/// Ends the writing side, and reads on for a while: closing with bytes unread would reset the
+/// connection, and the peer might never see the answer.
+async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>) {
+    let drain = async {
+        wire.io.shutdown().await?;
+        let mut left = LINGER_BYTES;
+        let mut buf = [0; 4096];
+        while left > 0 {
+            match wire.io.read(&mut buf).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // Whatever comes of it, the connection is over.
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}
+
+/// Goes on with a connection that becomes a tunnel when its response is written.
+async fn switch<I, S>(http: Connection<Seam<I>, Exchanges<S>>, conn: &Conn)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Handler,
+{
+    conn.set_switch(Switch::Tunnel);
+    let mut http = http.with_upgrades();
+    let outcome = poll_fn(|cx| {
+        if conn.progress.any_passed() && conn.progress.passed(Wait::Write) {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut http).poll(cx)
+    });
+    if let Err(err) = outcome.await {
+        log::debug!(err:%; "a connection failed while it became a tunnel");
+    }
+}
+
+/// hyper's service: begins an exchange for each request.
+pub(crate) struct Exchanges<S> {
+    service: S,
+    conn: Arc<Conn>,
+}
+
+impl<S: Handler> Service<Request<Incoming>> for Exchanges<S> {
+    type Response = Response<Outgoing<ResponseBody<S>>>;
+    type Error = Infallible;
+    type Future = Handling<S, ResponseBody<S>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.conn.progress.forget_verdict();
+        self.conn.set_switch(Switch::Undecided);
+        let link = Link { conn: self.conn.clone(), stream: None };
+        handle(self.service.clone(), request, link)
+    }
+}
+
+/// Begins the exchange of `request`, and its handling if it is admitted.
+pub(crate) fn handle<S: Handler>(
+    service: S,
+    request: Request<Incoming>,
+    link: Link,
+) -> Handling<S, ResponseBody<S>> {
+    let options = &link.conn.options;
+    let (head, incoming) = request.into_parts();
+    let length = incoming.size_hint().exact();
+    let admitted = admit(&head, length, &options.limits, options.connect);
+    link.progress().set(Wait::Handler, options.timeouts.request);
+    let body = Body::new(incoming, &link);
+    let mut request = Request::from_parts(head, body);
+    let exchange = Exchange::begin(link, &mut request);
+    Handling::new(service, request, admitted, exchange)
+}

@@ -1,0 +1,249 @@
+//! The driver of an HTTP/2 connection: polls hyper, runs its streams as tasks of the worker, and
+//! acts on the deadlines of the connection and of each stream.
+
+use crate::{
+    conn::{Conn, Link},
+    h1::handle,
+    handling::Handling,
+    outgoing::Outgoing,
+    progress::{Progress, Wait},
+    serve::{Handler, ResponseBody, Wire},
+};
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::http2::{Builder, Connection},
+    service::Service,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a stream may receive before the handler reads it.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// What all streams of a connection may receive before handlers read it.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// How often a silent peer is asked whether it is still there, and how long it may take to
+/// answer.
+const PING: Duration = Duration::from_secs(20);
+
+/// How long a peer that was told to go may take to do so.
+const GOAWAY_GRACE: Duration = Duration::from_secs(5);
+
+/// Serves HTTP/2 until the connection ends; `read` was read of it already.
+pub(crate) async fn serve<I, S>(wire: Wire<I>, read: Bytes, conn: &Arc<Conn>, service: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Handler,
+{
+    conn.progress.wakes(&poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    let next = NextStream::default();
+    let io = TokioIo::new(Frames { io: wire.io, read, conn: conn.clone() });
+    let streams = Streams { service, conn: conn.clone(), next: next.clone() };
+    let spawner = Spawner { conn: conn.clone(), next };
+    let mut http = builder(conn, spawner).serve_connection(io, streams);
+    let mut goodbye = Goodbye::default();
+    poll_fn(|cx| drive(Pin::new(&mut http), conn, &mut goodbye, cx)).await;
+}
+
+fn builder(conn: &Conn, spawner: Spawner) -> Builder<Spawner> {
+    let limits = &conn.options.limits;
+    let mut builder = Builder::new(spawner);
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
+}
+
+/// Whether the peer was told to go.
+#[derive(Debug, Default)]
+struct Goodbye {
+    said: bool,
+}
+
+fn drive<I, S>(
+    mut http: Pin<&mut Connection<TokioIo<Frames<I>>, Streams<S>, Spawner>>,
+    conn: &Conn,
+    goodbye: &mut Goodbye,
+    cx: &mut Context<'_>,
+) -> Poll<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Handler,
+{
+    let progress = &conn.progress;
+    if progress.any_passed() || conn.worker.is_draining() {
+        let idle = conn.owes_nothing() && progress.passed(Wait::Peer);
+        if progress.passed(Wait::Write) || (idle && goodbye.said) {
+            return Poll::Ready(());
+        }
+        if !goodbye.said && (idle || conn.worker.is_draining() || progress.passed(Wait::Age)) {
+            goodbye.said = true;
+            progress.set(Wait::Peer, Some(GOAWAY_GRACE));
+            http.as_mut().graceful_shutdown();
+        }
+    }
+    match http.poll(cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(()),
+        Poll::Ready(Err(err)) => {
+            log::debug!(err:%; "an HTTP/2 connection failed");
+            Poll::Ready(())
+        }
+        Poll::Pending => {
+            if !conn.owes_nothing() {
+                progress.clear(Wait::Peer);
+            }
+            Poll::Pending
+        }
+    }
+}
+
+/// The progress of the stream whose request hyper has just handed over, on its way to the task
+/// that hyper starts for it next.
+type NextStream = Arc<Mutex<Option<Arc<Progress>>>>;
+
+/// hyper's service: begins an exchange for each stream.
+struct Streams<S> {
+    service: S,
+    conn: Arc<Conn>,
+    next: NextStream,
+}
+
+impl<S: Handler> Service<Request<Incoming>> for Streams<S> {
+    type Response = Response<Outgoing<ResponseBody<S>>>;
+    type Error = Infallible;
+    type Future = Handling<S, ResponseBody<S>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let progress = Arc::new(Progress::new(self.conn.worker.clock()));
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
+        let link = Link { conn: self.conn.clone(), stream: Some(progress) };
+        handle(self.service.clone(), request, link)
+    }
+}
+
+/// Runs hyper's streams as tasks of the connection's worker.
+#[derive(Clone)]
+struct Spawner {
+    conn: Arc<Conn>,
+    next: NextStream,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
+    fn execute(&self, stream: F) {
+        let progress = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.conn.worker.spawn(StreamTask { stream, progress, begun: false });
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A stream that is given up when its peer does not take the response.
+    struct StreamTask<F> {
+        #[pin]
+        stream: F,
+        progress: Option<Arc<Progress>>,
+        begun: bool,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for StreamTask<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if let Some(progress) = this.progress {
+            if !*this.begun {
+                *this.begun = true;
+                progress.wakes(cx.waker());
+            }
+            if progress.any_passed() {
+                if progress.passed(Wait::Write) {
+                    // Dropping the stream resets it.
+                    return Poll::Ready(());
+                }
+                progress.judge_request();
+            }
+        }
+        this.stream.poll(cx)
+    }
+}
+
+/// The byte stream of an HTTP/2 connection: what was read already comes first, and writes that
+/// block have a deadline.
+struct Frames<I> {
+    io: I,
+    read: Bytes,
+    conn: Arc<Conn>,
+}
+
+impl<I> Frames<I> {
+    fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.conn.progress.wrote(&outcome, self.conn.options.timeouts.write);
+        outcome
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Frames<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let count = self.read.len().min(buf.remaining());
+        buf.put_slice(&self.read[..count]);
+        self.read.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Frames<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.wrote(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.wrote(outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,301 @@
+//! The seam between an HTTP/1 connection's byte stream and hyper.
+//!
+//! Everything that is read passes the guard; everything that blocks gets its deadline. Closing
+//! the stream is not left to hyper: the driver does it, because it may still have to answer.
+
+use crate::{
+    conn::{Conn, Reading, Switch},
+    guard::{Guard, State},
+    progress::Wait,
+};
+use bytes::{Buf, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes read at once where the guard has to see them before hyper does.
+const SCRATCH: usize = 16 << 10;
+
+thread_local! {
+    /// What was read last on this thread; never held across a poll.
+    static SCRATCH_BUF: RefCell<Box<[u8; SCRATCH]>> = RefCell::new(Box::new([0; SCRATCH]));
+}
+
+/// hyper's byte stream.
+#[derive(Debug)]
+pub(crate) struct Seam<I> {
+    io: TokioIo<Counting<I>>,
+    conn: Arc<Conn>,
+    guard: Guard,
+    /// Read, but not passed on to hyper yet.
+    kept: BytesMut,
+    /// The first bytes of `kept` that the guard has let pass.
+    passable: usize,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
+    pub(crate) fn new(io: I, conn: Arc<Conn>) -> Self {
+        let guard = Guard::new(&conn.options.limits);
+        Self {
+            io: TokioIo::new(Counting { io, last_read: 0 }),
+            conn,
+            guard,
+            kept: BytesMut::new(),
+            passable: 0,
+        }
+    }
+
+    /// The byte stream, and what was read of it that hyper has not seen.
+    pub(crate) fn into_parts(self) -> (I, BytesMut) {
+        (self.io.into_inner().io, self.kept)
+    }
+
+    /// Hands on what may be handed on of what is kept.
+    fn pass_kept(&mut self, cursor: &mut ReadBufCursor<'_>) -> bool {
+        if self.passable == 0 && !self.kept.is_empty() {
+            self.passable = self.guard.feed(&self.kept);
+        }
+        let count = self.passable.min(cursor.remaining());
+        if count == 0 {
+            return false;
+        }
+        cursor.put_slice(&self.kept[..count]);
+        self.kept.advance(count);
+        self.passable -= count;
+        if self.kept.is_empty() {
+            // An idle connection keeps no buffer.
+            self.kept = BytesMut::new();
+        }
+        true
+    }
+
+    /// Whether nothing can be handed on until somebody decides something.
+    fn stands_still(&mut self) -> bool {
+        match self.guard.state() {
+            State::Refused(refusal) => {
+                if self.guard.refused_body() {
+                    // Whoever handles that request answers it.
+                    self.conn.progress.refuse(refusal);
+                } else {
+                    self.conn.set_reading(Reading::Refused(refusal));
+                }
+                true
+            }
+            State::Preface => {
+                self.conn.set_reading(Reading::Preface);
+                true
+            }
+            State::Held => match self.conn.switch() {
+                Switch::Undecided | Switch::Wanted => true,
+                decided => {
+                    self.guard.release(decided == Switch::Tunnel);
+                    false
+                }
+            },
+            _ => false,
+        }
+    }
+
+    /// How many bytes may be read past the guard: those of a body that has more than that left.
+    fn unguarded(&self, room: usize) -> bool {
+        let left = match self.guard.state() {
+            State::Length(left) | State::ChunkData(left) => left,
+            State::Tunnel => u64::MAX,
+            _ => 0,
+        };
+        self.kept.is_empty() && left >= room as u64
+    }
+
+    /// Reads into hyper's own buffer.
+    fn read_past_guard(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_read(cx, cursor))?;
+        self.guard.skip(self.io.inner().last_read);
+        self.note();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads and lets pass what may pass. `Ready(true)`: something did, or the stream has ended.
+    fn read_guarded(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<bool>> {
+        SCRATCH_BUF.with_borrow_mut(|scratch| {
+            let room = cursor.remaining().min(SCRATCH);
+            let mut buf = ReadBuf::new(&mut scratch[..room]);
+            ready!(Pin::new(self.io.inner_mut()).poll_read(cx, &mut buf))?;
+            let bytes = buf.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(true));
+            }
+            let passed = if self.kept.is_empty() {
+                let passed = self.guard.feed(bytes);
+                cursor.put_slice(&bytes[..passed]);
+                self.kept.extend_from_slice(&bytes[passed..]);
+                passed > 0
+            } else {
+                self.kept.extend_from_slice(bytes);
+                self.pass_kept(cursor)
+            };
+            self.note();
+            Poll::Ready(Ok(passed))
+        })
+    }
+
+    /// Tells the connection where the reading stands after something was read.
+    fn note(&mut self) {
+        let begins = self.conn.reading() == Reading::Between;
+        let reading = match self.guard.state() {
+            State::RequestLine if self.kept.is_empty() => Reading::Between,
+            State::RequestLine | State::Fields => Reading::Head,
+            State::Refused(_) | State::Preface => return,
+            _ => Reading::Body,
+        };
+        self.conn.set_reading(reading);
+        match reading {
+            // The first head's time runs from the accept.
+            Reading::Head if begins => {
+                self.conn.progress.set(Wait::Peer, self.conn.options.timeouts.header);
+            }
+            Reading::Head => {}
+            _ => self.conn.progress.clear(Wait::Peer),
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Read for Seam<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.stands_still() {
+                // The driver looks after each poll, and polls again when it is decided.
+                return Poll::Pending;
+            }
+            if self.pass_kept(&mut cursor) {
+                self.note();
+                return Poll::Ready(Ok(()));
+            }
+            if self.stands_still() {
+                return Poll::Pending;
+            }
+            if self.unguarded(cursor.remaining()) {
+                return self.read_past_guard(cx, cursor);
+            }
+            if ready!(self.read_guarded(cx, &mut cursor))? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
+    /// Runs the deadline of a write.
+    fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.conn.progress.wrote(&outcome, self.conn.options.timeouts.write);
+        outcome
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.wrote(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.wrote(outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        if outcome.is_ready() {
+            // hyper flushes the stream only after its own buffer.
+            self.conn.flushed.store(true, Relaxed);
+        }
+        self.wrote(outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.guard.state() == State::Tunnel {
+            return Pin::new(&mut self.io).poll_shutdown(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A byte stream that remembers how much was read last.
+#[derive(Debug)]
+struct Counting<I> {
+    io: I,
+    last_read: usize,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Counting<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.last_read = buf.filled().len() - before;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Counting<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

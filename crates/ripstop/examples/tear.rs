@@ -1,0 +1,163 @@
+//! Ways to tear a server: an axum application whose routes block, crash, burn and leak.
+//!
+//! Many tests run it. `tear --listen ADDR --workers N --spares N`
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Query,
+    routing::{get, post},
+};
+use clap::Parser;
+use futures_util::{StreamExt, stream};
+use ripstop::{Options, Server, workers};
+use std::{
+    convert::Infallible,
+    hint::black_box,
+    num::NonZeroUsize,
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Ways to tear a server.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen; repeated for several listeners.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: Vec<String>,
+    /// Workers. Default: the processors this process may use.
+    #[arg(long)]
+    workers: Option<NonZeroUsize>,
+    /// Spare threads of each worker.
+    #[arg(long, default_value_t = 4)]
+    spares: usize,
+}
+
+/// `?ms=`
+#[derive(serde::Deserialize)]
+struct Time {
+    #[serde(default = "three_seconds")]
+    ms: u64,
+}
+
+fn three_seconds() -> u64 {
+    3000
+}
+
+/// `?mb=` and `?kb=`
+#[derive(serde::Deserialize)]
+struct Size {
+    #[serde(default)]
+    mb: usize,
+    #[serde(default)]
+    kb: usize,
+}
+
+fn main() -> Result<(), ripstop::Error> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let arguments = Arguments::parse();
+    let workers = workers::Options {
+        workers: arguments.workers.unwrap_or_else(ripstop::cpus),
+        spares: arguments.spares,
+        ..workers::Options::default()
+    };
+    let options = Options { workers, ..Options::default() };
+    let server = Server::with_options(app(), options);
+    arguments.listen.iter().fold(server, |server, address| server.listen(address)).run()?;
+    Ok(())
+}
+
+fn app() -> Router {
+    Router::new()
+        .route("/", get(|| async { "Hello, World!" }))
+        .route("/pid", get(|| async { format!("pid {}", std::process::id()) }))
+        .route("/panic", get(tear))
+        .route("/panic-body", get(panic_body))
+        .route("/wedge", get(wedge))
+        .route("/spin", get(|time: Query<Time>| spin(time, "spun")))
+        .route("/cpu", get(|time: Query<Time>| spin(time, "done")))
+        .route("/slow", get(slow))
+        .route("/deadlock", get(deadlock))
+        .route("/recurse", get(|| async { recurse(0).to_string() }))
+        .route("/abort", get(aborts))
+        .route("/segv", get(segv))
+        .route("/alloc", get(alloc))
+        .route("/echo", post(|body: Body| async { body }))
+        .route("/stream", get(stream_kb))
+}
+
+async fn tear() -> &'static str {
+    panic!("torn on purpose")
+}
+
+/// Sends a piece, and panics in place of the next.
+async fn panic_body() -> Body {
+    let pieces = stream::iter(0..2).map(|piece| match piece {
+        0 => Ok::<_, Infallible>(Bytes::from_static(b"the first piece\n")),
+        _ => panic!("torn on purpose in the body"),
+    });
+    Body::from_stream(pieces)
+}
+
+/// Blocks the thread, asleep.
+#[expect(clippy::disallowed_methods, reason = "blocking the thread is what this route is for")]
+async fn wedge(Query(time): Query<Time>) -> &'static str {
+    thread::sleep(Duration::from_millis(time.ms));
+    "unwedged"
+}
+
+/// Blocks the thread, burning its processor.
+async fn spin(Query(time): Query<Time>, answer: &'static str) -> &'static str {
+    let end = Instant::now() + Duration::from_millis(time.ms);
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+    answer
+}
+
+async fn slow(Query(time): Query<Time>) -> &'static str {
+    tokio::time::sleep(Duration::from_millis(time.ms)).await;
+    "slow"
+}
+
+/// Waits for ever for a lock that the same thread holds.
+async fn deadlock() -> &'static str {
+    let lock = Mutex::new(());
+    let _first = lock.lock();
+    let _second = lock.lock();
+    "never"
+}
+
+/// Overflows the stack.
+#[expect(unconditional_recursion, reason = "that is what overflows it")]
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    black_box(recurse(depth + 1)) + frame[0]
+}
+
+async fn aborts() -> &'static str {
+    std::process::abort()
+}
+
+/// Dies of SIGSEGV.
+async fn segv() -> &'static str {
+    let pid = rustix::process::getpid();
+    // The signal, without the undefined behaviour of a wild pointer.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::SEGV);
+    "alive"
+}
+
+/// Takes memory for as long as the response is under way.
+async fn alloc(Query(size): Query<Size>) -> String {
+    let block = black_box(vec![1u8; size.mb << 20]);
+    format!("{} bytes", block.len())
+}
+
+async fn stream_kb(Query(size): Query<Size>) -> Body {
+    let piece = Bytes::from_static(&[b'r'; 1024]);
+    Body::from_stream(stream::iter((0..size.kb).map(move |_| Ok::<_, Infallible>(piece.clone()))))
+}

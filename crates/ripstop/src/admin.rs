@@ -1,0 +1,40 @@
+//! The admin listener: one connection after the other is served by the first worker, apart from
+//! the application's own listeners and their placement.
+
+use crate::{Error, ListenError, reception::Door};
+use arc_swap::ArcSwap;
+use ripstop_admin::{Admin, Health};
+use ripstop_balance::Placement;
+use ripstop_net::{Address, Gate, Inherited, Listener, ListenerOptions};
+use ripstop_work::Workers;
+use std::{sync::Arc, time::Duration};
+
+/// The admin listener's gate.
+pub(crate) type AdminGate = Arc<Gate<Door<Admin>>>;
+
+/// Opens the admin listener.
+pub(crate) fn open(
+    address: &Address,
+    health: Health,
+    workers: &Arc<Workers>,
+    inherited: &Inherited,
+) -> Result<AdminGate, Error> {
+    let fail = |fault| Error::Listen(vec![fault]);
+    let options = ListenerOptions {
+        name: "admin".into(),
+        address: address.clone(),
+        ..ListenerOptions::default()
+    };
+    let listener =
+        Listener::bind(&options, inherited).map_err(|err| fail(ListenError::Bind(err)))?;
+    let door = Door {
+        service: Admin::new(health),
+        shared: Arc::new(ArcSwap::default()),
+        listener: options.name,
+        proxy_protocol: false,
+        tls: None,
+        handshake_timeout: Duration::from_secs(10),
+    };
+    Gate::open(listener, door, workers.clone(), Placement::default(), true)
+        .map_err(|err| fail(ListenError::Reserve(err)))
+}

@@ -1,0 +1,188 @@
+//! The gates of a server: opened at the start, and again by new options, where those that stayed
+//! are not touched.
+
+use crate::{Error, Listen, ListenError, Options, reception::Door, reception::names};
+use arc_swap::ArcSwap;
+use ripstop_http::{Handler, Shared};
+use ripstop_net::{Address, Gate, Inherited, Listener, Refreshed, Tls};
+use ripstop_work::Workers;
+use std::sync::Arc;
+
+/// All gates of a server.
+#[derive(Debug)]
+pub(crate) struct Gates<S> {
+    service: S,
+    workers: Arc<Workers>,
+    /// Looked at by each new connection.
+    shared: Arc<ArcSwap<Shared>>,
+    inherited: Inherited,
+    open: Vec<Open<S>>,
+}
+
+#[derive(Debug)]
+struct Open<S> {
+    /// What it was opened with.
+    listen: Listen,
+    tls: Option<Tls>,
+    gate: Arc<Gate<Door<S>>>,
+}
+
+/// A listener that is bound, but not accepted on yet.
+struct Bound {
+    listen: Listen,
+    tls: Option<Tls>,
+    listener: Listener,
+}
+
+impl<S: Handler + Sync> Gates<S> {
+    /// Binds everything, and accepts nothing yet if anything of it fails.
+    pub(crate) fn open(
+        service: S,
+        workers: Arc<Workers>,
+        options: &Options,
+        inherited: Inherited,
+    ) -> Result<Self, Error> {
+        let shared = Arc::new(ArcSwap::from_pointee(options.shared()));
+        let mut gates = Self { service, workers, shared, inherited, open: Vec::new() };
+        gates.apply(options)?;
+        Ok(gates)
+    }
+
+    /// Takes new options: all of them, or nothing where something fails.
+    pub(crate) fn apply(&mut self, options: &Options) -> Result<(), Error> {
+        if options.listen.is_empty() {
+            return Err(Error::NothingToListenOn);
+        }
+        let fresh = options.listen.iter().filter(|listen| !self.has(listen));
+        let bound = bind_all(fresh, &self.inherited)?;
+        let opened = self.open_gates(bound, options)?;
+        let (stay, go): (Vec<_>, Vec<_>) =
+            self.open.drain(..).partition(|open| stays(&open.listen, &options.listen));
+        for open in go {
+            open.gate.close();
+        }
+        self.open = stay;
+        self.open.extend(opened);
+        self.shared.store(Arc::new(options.shared()));
+        let tick = options.timeouts.tick();
+        for worker in self.workers.list() {
+            worker.clock().set_tick(tick);
+        }
+        Ok(())
+    }
+
+    /// Opens all of them, or none.
+    fn open_gates(&self, bound: Vec<Bound>, options: &Options) -> Result<Vec<Open<S>>, Error> {
+        let mut opened = Vec::<Open<S>>::new();
+        for bound in bound {
+            match self.open_gate(bound, options) {
+                Ok(open) => opened.push(open),
+                Err(err) => {
+                    opened.iter().for_each(|open| open.gate.close());
+                    return Err(err);
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    fn open_gate(&self, bound: Bound, options: &Options) -> Result<Open<S>, Error> {
+        let Bound { listen, tls, listener } = bound;
+        let (name, proxy_protocol) = names(&listener);
+        let door = Door {
+            service: self.service.clone(),
+            shared: self.shared.clone(),
+            listener: name,
+            proxy_protocol,
+            tls: tls.clone(),
+            handshake_timeout: options.handshake_timeout,
+        };
+        let plain = tls.is_none();
+        let gate = Gate::open(listener, door, self.workers.clone(), options.placement, plain)
+            .map_err(|err| Error::Listen(vec![ListenError::Reserve(err)]))?;
+        Ok(Open { listen, tls, gate })
+    }
+
+    fn has(&self, listen: &Listen) -> bool {
+        self.open.iter().any(|open| is_same(&open.listen, listen))
+    }
+
+    /// The listeners' names and the addresses they are bound to.
+    pub(crate) fn addresses(&self) -> Vec<(Arc<str>, Address)> {
+        let of = |open: &Open<S>| {
+            let listener = open.gate.listener();
+            (listener.name().clone(), listener.local_address().clone())
+        };
+        self.open.iter().map(of).collect()
+    }
+
+    /// Stops accepting.
+    pub(crate) fn close(&mut self) {
+        for open in self.open.drain(..) {
+            open.gate.close();
+        }
+    }
+
+    /// Gives the leases of stuck workers to others.
+    pub(crate) fn recall_from_stuck(&self) {
+        for open in &self.open {
+            open.gate.recall_from_stuck();
+        }
+    }
+
+    /// The TLS acceptors, to look after their files.
+    pub(crate) fn tls(&self) -> Vec<(Arc<str>, Tls)> {
+        let of = |open: &Open<S>| Some((open.gate.listener().name().clone(), open.tls.clone()?));
+        self.open.iter().filter_map(of).collect()
+    }
+}
+
+/// Whether the listener is among those wanted.
+fn stays(listen: &Listen, wanted: &[Listen]) -> bool {
+    wanted.iter().any(|other| is_same(listen, other))
+}
+
+/// Options have no equality of their own, since files behind equal paths may differ; for staying
+/// open it is enough that everything is written the same.
+fn is_same(one: &Listen, other: &Listen) -> bool {
+    format!("{one:?}") == format!("{other:?}")
+}
+
+/// Binds all, or says everything that is wrong.
+fn bind_all<'a>(
+    listens: impl Iterator<Item = &'a Listen>,
+    inherited: &Inherited,
+) -> Result<Vec<Bound>, Error> {
+    let (mut bound, mut faults) = (Vec::new(), Vec::new());
+    for listen in listens {
+        let name = listen.listener.name.to_string();
+        let tls = match listen.tls.as_ref().map(Tls::load).transpose() {
+            Ok(tls) => tls,
+            Err(errors) => {
+                let fault = |source| ListenError::Tls { listener: name.clone(), source };
+                faults.extend(errors.into_iter().map(fault));
+                None
+            }
+        };
+        match Listener::bind(&listen.listener, inherited) {
+            Ok(listener) => bound.push(Bound { listen: listen.clone(), tls, listener }),
+            Err(err) => faults.push(ListenError::Bind(err)),
+        }
+    }
+    if faults.is_empty() { Ok(bound) } else { Err(Error::Listen(faults)) }
+}
+
+/// Looks at the files of TLS acceptors and swaps what has changed. Blocks on file I/O.
+pub(crate) fn refresh(acceptors: &[(Arc<str>, Tls)]) {
+    for (listener, tls) in acceptors {
+        match tls.refresh() {
+            Refreshed::Unchanged => {}
+            Refreshed::Swapped => log::info!(listener:%; "certificates swapped"),
+            Refreshed::Refused(errors) => {
+                for err in errors {
+                    log::error!(listener:%, err:%; "new certificate refused, the old one stays");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Everything that can be set about a server.
+
+use ripstop_balance::Placement;
+use ripstop_http::{AccessLog, Disconnect, Limits, Timeouts};
+use ripstop_net::{Address, ListenerOptions, TlsOptions};
+use std::{sync::Arc, time::Duration};
+
+/// How a server listens, works, and ends.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens. Default: nowhere; at least one is needed.
+    pub listen: Vec<Listen>,
+    /// Workers, spares, and when a thread counts as stuck. Fixed at the start.
+    pub workers: ripstop_work::Options,
+    /// Which worker gets the next connections. Fixed for the life of a listener.
+    pub placement: Placement,
+    /// Deadlines of connections and requests.
+    pub timeouts: Timeouts,
+    /// How long a TLS handshake may take, and a PROXY header. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Bounds on what a peer may send.
+    pub limits: Limits,
+    /// What happens to a handler whose client has gone.
+    pub disconnect: Disconnect,
+    /// Whether the application takes `CONNECT`. Default: no, it is answered 405.
+    pub connect: bool,
+    /// Where requests are logged. Default: nowhere.
+    pub access: Option<Arc<AccessLog>>,
+    /// How long a stop waits for requests that run. Default 30 s.
+    pub drain: Duration,
+    /// Where health is told. Default: nowhere.
+    pub admin: Option<Address>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            workers: ripstop_work::Options::default(),
+            placement: Placement::default(),
+            timeouts: Timeouts::default(),
+            handshake_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
+            disconnect: Disconnect::default(),
+            connect: false,
+            access: None,
+            drain: Duration::from_secs(30),
+            admin: None,
+        }
+    }
+}
+
+/// One listener, in clear text or with TLS.
+#[derive(Clone, Debug, Default)]
+pub struct Listen {
+    /// Where, and how.
+    pub listener: ListenerOptions,
+    /// Certificates, for TLS.
+    pub tls: Option<TlsOptions>,
+}
+
+impl Options {
+    /// The part that each connection looks at.
+    pub(crate) fn shared(&self) -> ripstop_http::Shared {
+        let options = ripstop_http::Options {
+            timeouts: self.timeouts,
+            limits: self.limits,
+            disconnect: self.disconnect,
+            connect: self.connect,
+        };
+        ripstop_http::Shared { options: Arc::new(options), access: self.access.clone() }
+    }
+}

@@ -1,0 +1,323 @@
+//! A server that runs: its main thread, and the handles to it.
+//!
+//! The main thread has no part in any request. It delegates the accepting ([`Gates`]), looks
+//! after certificates, gives the leases of stuck workers to others, and carries out the end.
+
+use crate::{
+    Address, Error, Options,
+    admin::{self, AdminGate},
+    gates::{Gates, refresh},
+    signals::{Asked, Signals},
+};
+use ripstop_admin::Health;
+use ripstop_http::Handler;
+use ripstop_net::Inherited;
+use ripstop_work::{Drained, Workers, blocking};
+use std::{
+    sync::{Arc, mpsc as std_mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
+    time::{MissedTickBehavior, interval},
+};
+
+/// How often certificate files are looked at.
+const TLS_LOOK: Duration = Duration::from_secs(1);
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that ran was finished.
+    Drained,
+    /// This many connections and handlers were cut off.
+    Cut(usize),
+}
+
+/// How far the end of a server has come; only ever goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Serving,
+    Draining,
+    Cutting,
+}
+
+/// A server that runs. Dropping it ends the server at once.
+#[derive(Debug)]
+pub struct Running {
+    handle: Handle,
+    main: Option<JoinHandle<Outcome>>,
+}
+
+/// A handle to a server that runs; does not keep it running.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    stage: watch::Sender<Stage>,
+    apply: mpsc::Sender<Apply>,
+    addresses: watch::Receiver<Vec<(Arc<str>, Address)>>,
+}
+
+/// New options, and where to say what became of them.
+type Apply = (Box<Options>, std_mpsc::SyncSender<Result<(), Error>>);
+
+/// What [`Running::run`] calls on HUP.
+pub type Reload<'a> = dyn FnMut(&Handle) + Send + 'a;
+
+impl Handle {
+    /// The names of the listeners and the addresses they are bound to; the admin listener last.
+    pub fn addresses(&self) -> Vec<(Arc<str>, Address)> {
+        self.addresses.borrow().clone()
+    }
+
+    /// Stops accepting, lets everything that runs finish within the drain time, and ends.
+    pub fn stop(&self) {
+        self.reach(Stage::Draining);
+    }
+
+    /// Ends at once.
+    pub fn cut(&self) {
+        self.reach(Stage::Cutting);
+    }
+
+    /// Takes new options: new listeners are opened, those no longer named are closed, all others
+    /// are not touched; limits and deadlines hold for new connections. The number of workers and
+    /// the admin listener stay as they are. Blocks the calling thread for some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be bound or read; nothing has changed then. A server that ends takes
+    /// no options: that is reported as an error of its main thread.
+    pub fn apply(&self, options: Options) -> Result<(), Error> {
+        let ended = |reason| Error::Main(std::io::Error::other(reason));
+        let (told, outcome) = std_mpsc::sync_channel(1);
+        self.apply.try_send((Box::new(options), told)).map_err(|err| match err {
+            TrySendError::Full(_) => ended("other options are being applied"),
+            TrySendError::Closed(_) => ended("the server is ending"),
+        })?;
+        outcome.recv().unwrap_or_else(|_| Err(ended("the server is ending")))
+    }
+
+    /// The first time stops, the second time cuts.
+    fn stop_or_cut(&self) {
+        let stage = *self.stage.borrow();
+        self.reach(if stage == Stage::Serving { Stage::Draining } else { Stage::Cutting });
+    }
+
+    fn reach(&self, stage: Stage) {
+        self.stage.send_if_modified(|now| {
+            let further = *now < stage;
+            if further {
+                *now = stage;
+            }
+            further
+        });
+    }
+}
+
+impl Running {
+    /// Starts workers and gates, and the main thread over them.
+    pub(crate) fn start<S: Handler + Sync>(
+        service: S,
+        options: Options,
+        inherited: Inherited,
+    ) -> Result<Self, Error> {
+        let runtime = main_runtime()?;
+        let health = Health::new();
+        let workers = Arc::new(Workers::start(&options.workers).map_err(Error::Workers)?);
+        let admin = options
+            .admin
+            .as_ref()
+            .map(|address| admin::open(address, health.clone(), &workers, &inherited))
+            .transpose()?;
+        let gates = Gates::open(service, workers.clone(), &options, inherited)?;
+        let (stage, stages) = watch::channel(Stage::Serving);
+        let (apply, applies) = mpsc::channel(1);
+        let (listening, addresses) = watch::channel(Vec::new());
+        let main = Main { workers, gates, admin, health, options, stages, applies, listening };
+        main.announce();
+        let builder = thread::Builder::new().name("rip-main".into());
+        let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
+        let handle = Handle { stage, apply, addresses };
+        Ok(Self { handle, main: Some(thread) })
+    }
+
+    /// A handle that can be given to others.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// See [`Handle::addresses`].
+    pub fn addresses(&self) -> Vec<(Arc<str>, Address)> {
+        self.handle.addresses()
+    }
+
+    /// See [`Handle::stop`].
+    pub fn stop(&self) {
+        self.handle.stop();
+    }
+
+    /// Waits until the server has ended. Blocks the calling thread.
+    ///
+    /// # Panics
+    ///
+    /// Goes on with a panic of the server's main thread.
+    pub fn wait(mut self) -> Outcome {
+        let main = self.main.take().expect("taken only here and on drop");
+        main.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    }
+
+    /// Serves until the process gets TERM or INT, or the server is stopped by a handle, and drains;
+    /// a second signal ends it at once. `reload` is called on HUP; without it, HUP is left as it
+    /// is. Blocks the calling thread, which may be one of another runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the signals cannot be taken over.
+    pub fn run(self, mut reload: Option<&mut Reload<'_>>) -> Result<Outcome, Error> {
+        let runtime = main_runtime()?;
+        let mut signals = {
+            let _inside = runtime.enter();
+            Signals::listen(reload.is_some()).map_err(Error::Main)?
+        };
+        let handle = self.handle.clone();
+        on_own_thread(|| {
+            let mut ended = handle.addresses.clone();
+            while let Some(asked) = runtime.block_on(next(&mut signals, &mut ended)) {
+                match (asked, &mut reload) {
+                    (Asked::Stop, _) => handle.stop_or_cut(),
+                    (Asked::Reload, Some(reload)) => reload(&handle),
+                    (Asked::Reload, None) => {}
+                }
+            }
+        });
+        Ok(self.wait())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.cut();
+        if let Some(main) = self.main.take() {
+            // Its panic has been printed, and whoever drops does not ask for the outcome.
+            let _ = main.join();
+        }
+    }
+}
+
+/// The next signal; `None` when the server has ended.
+async fn next(
+    signals: &mut Signals,
+    ended: &mut watch::Receiver<Vec<(Arc<str>, Address)>>,
+) -> Option<Asked> {
+    loop {
+        tokio::select! {
+            asked = signals.next() => return Some(asked),
+            changed = ended.changed() => if changed.is_err() { return None },
+        }
+    }
+}
+
+/// Runs `work` where no other runtime is in the way, and waits for it.
+pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+}
+
+/// A runtime for the thread that calls it.
+pub(crate) fn main_runtime() -> Result<Runtime, Error> {
+    Builder::new_current_thread().enable_all().build().map_err(Error::Main)
+}
+
+/// Waits until the end has come this far. Cancel safe.
+async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
+    // A handle that is gone asks for nothing more: `Running` cuts when it is dropped.
+    let _ = stages.wait_for(|now| *now >= stage).await;
+}
+
+/// The main thread's part.
+struct Main<S> {
+    workers: Arc<Workers>,
+    gates: Gates<S>,
+    admin: Option<AdminGate>,
+    health: Health,
+    options: Options,
+    stages: watch::Receiver<Stage>,
+    applies: mpsc::Receiver<Apply>,
+    listening: watch::Sender<Vec<(Arc<str>, Address)>>,
+}
+
+impl<S: Handler + Sync> Main<S> {
+    async fn run(mut self) -> Outcome {
+        self.health.ready();
+        self.serve().await;
+        let outcome = self.end().await;
+        log::info!(outcome:?; "server ended");
+        outcome
+    }
+
+    /// Until the end is asked for.
+    async fn serve(&mut self) {
+        let mut look = interval(TLS_LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let acceptors = self.gates.tls();
+            tokio::select! {
+                () = reached(&mut self.stages, Stage::Draining) => return,
+                Some((options, told)) = self.applies.recv() => {
+                    // Nobody may wait for the answer any more; the options count all the same.
+                    let _ = told.send(self.apply(*options));
+                }
+                () = self.workers.drowned() => self.gates.recall_from_stuck(),
+                _ = look.tick(), if !acceptors.is_empty() => {
+                    blocking(move || refresh(&acceptors)).await;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, options: Options) -> Result<(), Error> {
+        self.gates.apply(&options)?;
+        self.options = options;
+        self.announce();
+        Ok(())
+    }
+
+    /// Lets what runs finish, for as long as that may take.
+    async fn end(&mut self) -> Outcome {
+        self.health.draining();
+        self.gates.close();
+        self.workers.drain();
+        log::info!(seconds = self.options.drain.as_secs(); "draining");
+        let drained = tokio::select! {
+            drained = self.workers.drained(self.options.drain) => drained,
+            () = reached(&mut self.stages, Stage::Cutting) => {
+                self.workers.drained(Duration::ZERO).await
+            }
+        };
+        if let Some(admin) = &self.admin {
+            admin.close();
+        }
+        match drained {
+            Drained::Whole => Outcome::Drained,
+            Drained::Cut(tasks) => Outcome::Cut(tasks),
+        }
+    }
+
+    /// Publishes where the server listens.
+    fn announce(&self) {
+        let mut addresses = self.gates.addresses();
+        if let Some(admin) = &self.admin {
+            let listener = admin.listener();
+            addresses.push((listener.name().clone(), listener.local_address().clone()));
+        }
+        for (listener, address) in &addresses {
+            log::info!(listener:%, address:%; "listening");
+        }
+        self.listening.send_replace(addresses);
+    }
+}

@@ -1,0 +1,109 @@
+//! The server: an application and options, until it is started.
+
+use crate::{
+    Address, Error, Listen, ListenError, Options, Outcome, Running,
+    running::{main_runtime, on_own_thread},
+};
+use ripstop_http::Handler;
+use ripstop_net::{Inherited, ListenerOptions};
+use std::future::Future;
+
+/// A server that has not started yet.
+///
+/// ```
+/// # fn main() -> Result<(), ripstop::Error> {
+/// let app = axum::Router::new().route("/", axum::routing::get(|| async { "Hello, World!" }));
+/// let running = ripstop::Server::new(app).listen("127.0.0.1:0").start()?;
+/// let (_, address) = &running.addresses()[0];
+/// assert_ne!(address.to_string(), "127.0.0.1:0");
+/// running.stop();
+/// assert_eq!(running.wait(), ripstop::Outcome::Drained);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server<S> {
+    service: S,
+    options: Options,
+    inherited: Inherited,
+    faults: Vec<ListenError>,
+}
+
+impl<S: Handler + Sync> Server<S> {
+    /// A server of `service` with default options, which listens nowhere yet.
+    pub fn new(service: S) -> Self {
+        Self::with_options(service, Options::default())
+    }
+
+    /// A server of `service` with these options.
+    pub fn with_options(service: S, options: Options) -> Self {
+        Self { service, options, inherited: Inherited::default(), faults: Vec::new() }
+    }
+
+    /// Listens on one more address, in clear text: `127.0.0.1:8080`, `[::1]:80`, `:8080`,
+    /// `unix:/run/app.sock` or `fd:NAME`. An address that makes no sense is reported by the
+    /// start.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        match address.parse::<Address>() {
+            Ok(address) => {
+                let listener = ListenerOptions { address, ..ListenerOptions::default() };
+                self.options.listen.push(Listen { listener, tls: None });
+            }
+            Err(source) => {
+                let address = address.to_owned();
+                self.faults.push(ListenError::Address { address, source });
+            }
+        }
+        self
+    }
+
+    /// Takes the listening sockets that a parent process left, for addresses of the form
+    /// `fd:NAME`.
+    #[must_use]
+    pub fn inherit(mut self, inherited: Inherited) -> Self {
+        self.inherited = inherited;
+        self
+    }
+
+    /// Binds everything and begins to serve, on threads of its own. Works inside and outside of
+    /// another runtime.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be bound or started; then nothing is.
+    pub fn start(self) -> Result<Running, Error> {
+        if !self.faults.is_empty() {
+            return Err(Error::Listen(self.faults));
+        }
+        Running::start(self.service, self.options, self.inherited)
+    }
+
+    /// Serves until the process gets TERM or INT, then drains; a second such signal ends it at
+    /// once. Blocks the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub fn run(self) -> Result<Outcome, Error> {
+        self.start()?.run(None)
+    }
+
+    /// Serves until `stop` is ready, then drains. Blocks the calling thread; `stop` is polled on
+    /// a runtime of its own, with timers and I/O.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    ///
+    /// # Panics
+    ///
+    /// Goes on with a panic of `stop`.
+    pub fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<Outcome, Error> {
+        let runtime = main_runtime()?;
+        let running = self.start()?;
+        on_own_thread(|| runtime.block_on(stop));
+        running.stop();
+        Ok(running.wait())
+    }
+}
