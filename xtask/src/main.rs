@@ -45,10 +45,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// The workspace's folder, of which cargo tells where this package lies.
+/// The workspace's folder: above this package, of which cargo tells where it lies; without cargo
+/// the one we stand in.
 fn root() -> PathBuf {
-    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| "xtask".into(), PathBuf::from);
-    package.parent().map_or_else(|| ".".into(), PathBuf::from)
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let above = package.and_then(|package| package.parent().map(PathBuf::from));
+    above.unwrap_or_else(|| ".".into())
 }
 
 fn test() -> Result<(), String> {
