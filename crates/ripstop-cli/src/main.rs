@@ -1,2 +1,87 @@
-//! The program.
-fn main() {}
+//! The program `ripstop`: a server from a configuration file, or from nothing at all.
+//!
+//! The way through it: `arguments` → [`run`] → `serve::serve`, which opens what the
+//! configuration names (`open`), binds and runs the library's server. Everything the
+//! program does with a connection, the library offers to everybody.
+
+mod arguments;
+mod config;
+mod control;
+mod error;
+mod logging;
+mod open;
+mod options;
+mod pattern;
+mod pid_file;
+mod redirect;
+mod serve;
+mod site;
+mod welcome;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use mimalloc::MiMalloc;
+
+use arguments::{Arguments, Command, Printed};
+use error::{Error, chain};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(err) => return explain(&err),
+    };
+    match run(arguments.command()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("{}", chain(&err));
+            ExitCode::from(err.exit_code())
+        }
+    }
+}
+
+/// Prints clap's answer: help and versions are no fault, the rest is one of usage.
+fn explain(err: &clap::Error) -> ExitCode {
+    // If the terminal is gone, the exit code is all that can still be said.
+    let _ = err.print();
+    ExitCode::from(if err.use_stderr() { error::USAGE } else { 0 })
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Serve { dir, options } => serve::serve(options.sources(dir)),
+        Command::Check { options } => {
+            let sources = options.sources(None);
+            open::open(&sources).map_err(Error::Config)?;
+            say(&match sources.file {
+                Some(file) => format!("{}: no faults\n", file.display()),
+                None => "no configuration file: the defaults have no faults\n".to_owned(),
+            })
+        }
+        Command::Config { what: Printed::Default } => say(&config::default_file()),
+        Command::Config { what: Printed::Schema } => say(&config::schema()),
+        Command::Config { what: Printed::Reference } => say(&config::reference()),
+        Command::Reload { process } => say(&control::reload(&process.pid_file())?),
+        Command::Stop { process, timeout } => say(&control::stop(&process.pid_file(), timeout)?),
+        Command::Completions { shell } => say(&arguments::completions(shell)),
+        Command::Man => say(&arguments::manual().map_err(cannot_write)?),
+    }
+}
+
+/// Writes to standard output. That nobody reads it to its end is no fault.
+fn say(text: &str) -> Result<(), Error> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(err)),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_write(err: io::Error) -> Error {
+    Error::io("cannot write to standard output", err)
+}

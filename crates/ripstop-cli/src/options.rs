@@ -1,0 +1,53 @@
+//! From checked values to the library's options.
+//!
+//! A translation without decisions: what may be said is checked by then, and what
+//! it does is up to the library.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use ripstop::access::AccessLog;
+
+use crate::config::{Config, Listen};
+
+/// The library's options for a configuration.
+pub(crate) fn options(config: &Config, access: Option<Arc<AccessLog>>) -> ripstop::Options {
+    ripstop::Options {
+        listen: config.listen.iter().map(|said| listen(said, config)).collect(),
+        workers: workers(config),
+        placement: config.server.placement,
+        timeouts: config.timeouts.http,
+        handshake_timeout: config.timeouts.handshake,
+        limits: config.limits.http,
+        access,
+        drain: config.server.drain,
+        admin: config.admin.enabled.then(|| config.admin.listen.clone()),
+        ..ripstop::Options::default()
+    }
+}
+
+/// The library's workers for a configuration.
+pub(crate) fn workers(config: &Config) -> ripstop::workers::Options {
+    let default = ripstop::workers::Options::default();
+    let said = config.server.workers.and_then(|workers| NonZeroUsize::new(workers as usize));
+    ripstop::workers::Options {
+        workers: said.unwrap_or(default.workers),
+        spares: config.server.spares as usize,
+        tick: config.timeouts.http.tick(),
+        ..default
+    }
+}
+
+fn listen(said: &Listen, config: &Config) -> ripstop::Listen {
+    let listener = ripstop::ListenerOptions {
+        name: said.name.as_str().into(),
+        address: said.address.clone(),
+        backlog: said.backlog,
+        unix_mode: said.mode,
+        proxy_protocol: said.proxy_protocol,
+        ..ripstop::ListenerOptions::default()
+    };
+    let handshakes_max = config.limits.handshakes;
+    let tls = said.tls.as_ref();
+    let tls = tls.map(|tls| ripstop::TlsOptions { handshakes_max, ..tls.options.clone() });
+    ripstop::Listen { listener, tls }
+}

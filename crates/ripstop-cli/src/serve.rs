@@ -1,0 +1,204 @@
+//! Serving: from the command line to the end of the process.
+//!
+//! Owns the order: check and open everything, then logs, then the pid file, then
+//! bind and serve; and the reload, which goes the same way and changes all or
+//! nothing. What a server is, the library knows.
+
+use std::sync::Arc;
+
+use ripstop::{Address, Handle, Inherited, ListenError, Outcome, Server};
+use ripstop_net::BindError;
+
+use crate::{
+    config::{self, Config, Faults, Place, Sources},
+    error::{Error, chain},
+    logging::Logs,
+    open::{self, Opened},
+    options::options,
+    pid_file::{self, PidFile},
+    site::{CurrentSite, Site},
+    welcome,
+};
+
+/// Serves until the process is told to end.
+///
+/// # Errors
+///
+/// Every fault of the configuration, ports in use among them; or what else keeps the
+/// server from running.
+pub(crate) fn serve(sources: Sources) -> Result<(), Error> {
+    let Opened { mut config, mut faults, site } = open::open(&sources).map_err(Error::Config)?;
+    quieten(&mut config, &sources);
+    let inherited = inherited(&mut faults);
+    let logs = Logs::install(&config.log, &mut faults);
+    let (Some(logs), Some(inherited)) = (logs, inherited) else {
+        return Err(Error::Config(faults));
+    };
+    warn_of_unknown_variables(&sources);
+    let _pid_file = write_pid_file(&config, &sources)?;
+    let site = CurrentSite::new(site);
+    let server = Server::with_options(site.clone(), options(&config, logs.access()));
+    let running = server.inherit(inherited).start().map_err(|err| refused(err, &config, faults))?;
+    greet(&config, &sources, &site, &running.addresses());
+    let mut current = Current { sources, config, site, logs };
+    let outcome = running.run(Some(&mut |handle| current.reload(handle)));
+    if let Ok(Outcome::Cut(tasks)) = outcome {
+        log::warn!(tasks; "cut off what had not finished in time");
+    }
+    outcome.map(drop).map_err(Error::Server)
+}
+
+/// Without a configuration the two lines of the greeting are all that is said, unless
+/// somebody asked for a log.
+fn quieten(config: &mut Config, sources: &Sources) {
+    if sources.file.is_none() && config.log.filter_place == Place::Default {
+        "warn".clone_into(&mut config.log.filter);
+    }
+}
+
+/// Writes the pid file; only one that was asked for must be there.
+fn write_pid_file(config: &Config, sources: &Sources) -> Result<Option<PidFile>, Error> {
+    if let Some(path) = &config.server.pid_file {
+        return PidFile::write(path, sources.file.as_deref()).map(Some);
+    }
+    let path = pid_file::default_path();
+    PidFile::write(&path, sources.file.as_deref()).map(Some).or_else(|err| {
+        let reason = chain(&err);
+        log::warn!(reason; "no pid file, name one by --pid-file to reload and stop this server");
+        Ok(None)
+    })
+}
+
+/// The sockets that a service manager opened.
+fn inherited(faults: &mut Faults) -> Option<Inherited> {
+    let place = faults.named("environment");
+    Inherited::from_env().map_err(|err| faults.add(place, chain(&err))).ok()
+}
+
+/// What the library refused, told at the place where it was said.
+fn refused(err: ripstop::Error, config: &Config, mut faults: Faults) -> Error {
+    let ripstop::Error::Listen(errors) = err else { return Error::Server(err) };
+    for err in &errors {
+        faults.add(place(err, config), chain(err));
+    }
+    Error::Config(faults)
+}
+
+/// Where the listener of an error was said.
+fn place(err: &ListenError, config: &Config) -> Place {
+    let address = match err {
+        ListenError::Bind(
+            BindError::InUse(address)
+            | BindError::Permission(address)
+            | BindError::NotAvailable(address)
+            | BindError::NoFolder(address)
+            | BindError::NotASocket(address)
+            | BindError::NotInherited { address, .. }
+            | BindError::Io { address, .. },
+        ) => Some(address),
+        ListenError::Address { .. } | ListenError::Tls { .. } | ListenError::Reserve(_) => None,
+    };
+    let listeners = config.listen.iter().map(|listen| (&listen.address, listen.place));
+    let admin = [(&config.admin.listen, config.admin.place)];
+    let said = listeners.chain(admin).find(|(said, _)| Some(*said) == address);
+    said.map_or(Place::Default, |(_, place)| place)
+}
+
+/// Puts the bound addresses on the welcome page, and says them in two lines where no
+/// configuration says what runs.
+fn greet(
+    config: &Config,
+    sources: &Sources,
+    site: &CurrentSite,
+    addresses: &[(Arc<str>, Address)],
+) {
+    let urls: Vec<_> = addresses.iter().map(|(_, address)| url(address)).collect();
+    let (listeners, admin) = urls.split_at(config.listen.len().min(urls.len()));
+    if config.routes.is_empty() {
+        site.swap(Site::welcome(&welcome::page(config, listeners, admin)));
+    }
+    if sources.file.is_some() {
+        return;
+    }
+    let what = match &sources.overrides.folder {
+        Some(folder) => format!("the folder {}", folder.display()),
+        None => "a welcome page".to_owned(),
+    };
+    let health = admin.first().map_or_else(String::new, |url| format!("{url}/health/ready, "));
+    eprintln!("ripstop {} serves {what} on {}", env!("CARGO_PKG_VERSION"), listeners.join(" "));
+    eprintln!("{health}Ctrl-C ends it, `ripstop --help` says what else there is");
+}
+
+/// An address as one can open it in a browser.
+fn url(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        Address::Unix(_) | Address::Inherited(_) => address.to_string(),
+    }
+}
+
+/// A variable that is almost one of ours is most likely a mistake. (Others are not ours to
+/// judge: container platforms set variables for a service of our name.)
+fn warn_of_unknown_variables(sources: &Sources) {
+    let known = config::variables();
+    for name in sources.overrides.variables.keys().filter(|name| !known.contains(name)) {
+        if let Some(meant) = config::nearest(name, known.iter().map(String::as_str)) {
+            log::warn!(name, meant; "unknown variable");
+        }
+    }
+}
+
+/// What runs now, and what is needed to replace it.
+struct Current {
+    sources: Sources,
+    config: Config,
+    site: CurrentSite,
+    logs: Logs,
+}
+
+impl Current {
+    /// Reads the configuration again; takes all of it, or nothing and says why.
+    fn reload(&mut self, handle: &Handle) {
+        self.logs.reopen();
+        match self.replace(handle) {
+            Ok(()) => log::info!("configuration reloaded"),
+            Err(Error::Config(faults)) => {
+                for fault in faults.lines() {
+                    log::error!(fault; "configuration not reloaded");
+                }
+            }
+            Err(err) => log::error!(reason = chain(&err); "configuration not reloaded"),
+        }
+    }
+
+    fn replace(&mut self, handle: &Handle) -> Result<(), Error> {
+        let Opened { mut config, mut faults, site } =
+            open::open(&self.sources).map_err(Error::Config)?;
+        quieten(&mut config, &self.sources);
+        let Some(logs) = self.logs.prepare(&config.log, &mut faults) else {
+            return Err(Error::Config(faults));
+        };
+        let applied = handle.apply(options(&config, logs.access()));
+        applied.map_err(|err| refused(err, &config, faults))?;
+        self.site.swap(site);
+        self.logs.replace(logs);
+        warn_of_restart(&self.config, &config);
+        self.config = config;
+        Ok(())
+    }
+}
+
+/// Says which changes wait for a restart.
+fn warn_of_restart(old: &Config, new: &Config) {
+    let (server, before) = (&new.server, &old.server);
+    let changed = [
+        ("server.workers", server.workers != before.workers),
+        ("server.spares", server.spares != before.spares),
+        ("server.pid_file", server.pid_file != before.pid_file),
+        ("admin.enabled", new.admin.enabled != old.admin.enabled),
+        ("admin.listen", new.admin.listen != old.admin.listen),
+    ];
+    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+        log::warn!(key; "takes a restart");
+    }
+}

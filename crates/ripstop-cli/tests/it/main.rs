@@ -1,0 +1,5 @@
+//! The program from outside: its commands, exit codes and what it prints.
+
+mod commands;
+mod faults;
+mod program;
