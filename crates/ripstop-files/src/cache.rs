@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::entry::Entry;
 use crate::index::Index;
+use crate::replica::REPLICA_BYTES;
 
 /// The largest file that is kept in memory.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -102,6 +103,19 @@ impl FileCache {
         ledger.queue.push_back(ticket);
         index.put(entry);
         ledger.clear_gone();
+    }
+
+    /// Counts a replica of what is in an entry, and makes room for it. Says whether it may be
+    /// made: not if the entry is gone.
+    pub(crate) fn admit_replica(&self, index: &Index, entry: &Arc<Entry>) -> bool {
+        let mut ledger = self.ledger();
+        if !index.holds(entry) {
+            return false;
+        }
+        entry.count_replica();
+        ledger.bytes += REPLICA_BYTES;
+        ledger.make_room(self.max_bytes);
+        true
     }
 
     /// Removes the entry of a path.

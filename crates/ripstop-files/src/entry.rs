@@ -4,9 +4,10 @@
 //! Which entries there are is `index.rs`'s, how many there may be `cache.rs`'s.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::coding::{Accepted, Coding, Supply};
+use crate::replica::REPLICA_BYTES;
 use crate::representation::{Content, Representation};
 use crate::stamp::Stamp;
 
@@ -84,6 +85,8 @@ pub(crate) struct Entry {
     renewing: AtomicBool,
     /// Counts up to [`USES_MAX`] as the entry is used, and down as eviction passes it.
     uses: AtomicU8,
+    /// How many replicas its variants have. Written with the cache's lock held.
+    replicas: AtomicUsize,
 }
 
 /// What to do with an entry that was found.
@@ -105,6 +108,7 @@ impl Entry {
             checked_ms: AtomicU64::new(checked_ms),
             renewing: AtomicBool::new(false),
             uses: AtomicU8::new(0),
+            replicas: AtomicUsize::new(0),
         }
     }
 
@@ -120,7 +124,8 @@ impl Entry {
     pub(crate) fn cost(&self) -> usize {
         let variants = self.variants.iter().flatten();
         let contents: usize = variants.map(|variant| memory_len(&variant.content)).sum();
-        contents + self.key.len() + self.sources.path.len() + OVERHEAD_BYTES
+        let replicas = self.replicas.load(Relaxed) * REPLICA_BYTES;
+        contents + replicas + self.key.len() + self.sources.path.len() + OVERHEAD_BYTES
     }
 
     /// The variant for a client, if it was asked for before.
@@ -153,6 +158,14 @@ impl Entry {
         if uses < USES_MAX {
             self.uses.store(uses + 1, Relaxed);
         }
+    }
+
+    pub(crate) fn is_hot(&self) -> bool {
+        self.uses.load(Relaxed) == USES_MAX
+    }
+
+    pub(crate) fn count_replica(&self) {
+        self.replicas.fetch_add(1, Relaxed);
     }
 
     /// Whether it survives this round of eviction; each round costs it a use.

@@ -43,6 +43,7 @@ mod options;
 mod path;
 mod range;
 mod reader;
+mod replica;
 mod representation;
 mod respond;
 mod root;

@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coding::Coding;
 use crate::conditions::Validators;
+use crate::replica::Replicas;
 use crate::stamp::{Stamp, http_date, wall_seconds};
 
 pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -58,6 +59,7 @@ pub(crate) struct Representation {
     /// are not those of any file.
     pub(crate) ranges: bool,
     pub(crate) content: Content,
+    pub(crate) replicas: Replicas,
 }
 
 /// What a representation says of itself.
@@ -89,7 +91,14 @@ impl Representation {
             (X_CONTENT_TYPE_OPTIONS, Some(NOSNIFF)),
         ];
         let headers = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        Self { headers, etag, modified, ranges: about.ranges, content }
+        let replicas = Replicas::default();
+        Self { headers, etag, modified, ranges: about.ranges, content, replicas }
+    }
+
+    /// The same, from other memory.
+    pub(crate) fn with(&self, headers: HeaderMap, content: Content) -> Self {
+        let (etag, modified, ranges) = (self.etag.clone(), self.modified, self.ranges);
+        Self { headers, etag, modified, ranges, content, replicas: Replicas::default() }
     }
 
     pub(crate) fn validators(&self) -> Validators<'_> {

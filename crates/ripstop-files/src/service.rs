@@ -15,9 +15,10 @@ use tower_service::Service;
 
 use crate::answer::answer;
 use crate::body::FileBody;
-use crate::entry::Freshness;
+use crate::entry::{Entry, Freshness};
 use crate::error::OpenError;
 use crate::options::FilesOptions;
+use crate::representation::Representation;
 use crate::respond::{Method, Traits, respond};
 use crate::site::Site;
 
@@ -79,7 +80,18 @@ fn from_memory(
         return None;
     }
     entry.note_use();
-    Some(respond(file, method, traits, headers))
+    Some(respond(nearest(site, entry, file), method, traits, headers))
+}
+
+/// The copy of `file` that only this thread uses; of what is not hot there is none.
+fn nearest<'a>(site: &Site, entry: &Arc<Entry>, file: &'a Representation) -> &'a Representation {
+    if let Some(replica) = file.replicas.mine() {
+        return replica;
+    }
+    if entry.is_hot() && site.cache.admit_replica(&site.index, entry) {
+        return file.replicas.make(file);
+    }
+    file
 }
 
 /// The response of [`Files`], which is ready at once if it comes from memory.

@@ -99,9 +99,8 @@ async fn instances_share_the_bound_and_not_the_files() {
     assert_eq!((cache.entries(), cache.used_bytes()), (0, 0));
 }
 
-/// All of them wait for one that reads; the cache sees one file, whole.
 #[tokio::test]
-async fn many_at_once_get_one_file() {
+async fn many_at_once_get_the_whole_file_and_make_one_entry() {
     let content = noise(3 << 20);
     let tree = Tree::new(&[("a.bin", &content)]);
     let cache = Arc::new(FileCache::new(FileCache::DEFAULT_MAX_BYTES));
@@ -115,4 +114,42 @@ async fn many_at_once_get_one_file() {
         assert!(body == content);
     }
     assert_eq!(cache.entries(), 1);
+}
+
+/// Threads have copies of what is hot: they must not differ.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn every_thread_sends_the_same() {
+    let tree = Tree::new(&[("a.html", &prose(9000))]);
+    let files = open(&tree, &Arc::new(FileCache::new(512 * KIB)));
+    let fields = [(ACCEPT_ENCODING, "gzip")];
+    let first = get_with(&files, "/a.html", &fields).await;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let files = files.clone();
+        let fields = fields.clone();
+        asked.spawn(async move { get_with(&files, "/a.html", &fields).await });
+    }
+    for answer in asked.join_all().await {
+        assert_eq!((&answer.headers, &answer.body), (&first.headers, &first.body));
+    }
+}
+
+#[tokio::test]
+async fn the_copies_of_what_is_hot_count() {
+    let tree = Tree::new(&[]);
+    let cache = Arc::new(FileCache::new(64 * KIB));
+    let files = open(&tree, &cache);
+    for n in 0..100 {
+        tree.write(&n.to_string(), b"small");
+        let mut used = Vec::new();
+        for _ in 0..6 {
+            assert_eq!(get(&files, &format!("/{n}")).await.text(), "small");
+            assert!(cache.used_bytes() <= 64 * KIB);
+            used.push(cache.used_bytes());
+        }
+        assert!(n > 0 || used[5] > used[0], "{used:?}");
+    }
+    assert!(cache.entries() > 10);
+    drop(files);
+    assert_eq!((cache.entries(), cache.used_bytes()), (0, 0));
 }
