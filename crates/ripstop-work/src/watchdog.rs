@@ -1,7 +1,7 @@
 //! The watchdog: a thread that looks at every worker, pulls a plug when a thread is stuck and
 //! puts it back when the thread has come back.
 //!
-//! It looks every half stall time while there is something to see, and sleeps while all workers
+//! It looks every quarter of the stall time while there is something to see, and sleeps while all workers
 //! do. What it sees is judged in `verdict`, without threads and clocks.
 
 mod verdict;
@@ -61,7 +61,7 @@ impl Watchdog {
         let stop = Arc::new(AtomicBool::new(false));
         let round = Round {
             watched: workers.iter().map(|worker| Watched::new(worker, options)).collect(),
-            period: options.stall / 2,
+            period: options.stall / 4,
             bell,
             drowned,
             stop: stop.clone(),

@@ -1,0 +1,272 @@
+//! The gate of a listener: who accepts, and which worker gets the connection.
+//!
+//! The right to accept is a *lease* that one worker holds at a time. The holder accepts until
+//! nobody waits, and gives the lease on, by the placement policy, when it has taken sixteen
+//! connections or when it is busy and another worker is idle. So in the common case a connection
+//! is accepted where it is served, without a wake-up; a single connection is handed over only
+//! when the balance is off. A lease whose holder is stuck is taken back and given to another.
+
+use crate::{AcceptStep, Listener, Refusal, Reserve, Socket};
+use ripstop_balance::{Load, Placement, Placer, spill};
+use ripstop_work::{Worker, Workers};
+use std::{
+    future::{Future, poll_fn},
+    os::fd::{AsFd, AsRawFd, RawFd},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Notify,
+};
+
+/// How many connections one lease is good for.
+const LEASE: usize = 16;
+
+/// How long accepting pauses when the process is out of descriptors.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What is told to a client for whom there was no descriptor.
+const OUT_OF_DESCRIPTORS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
+    retry-after: 1\r\ncontent-length: 0\r\n\r\n";
+
+/// What becomes of an accepted connection.
+pub trait Reception: Send + Sync + 'static {
+    /// Serves `socket` to its end, as a task of `worker`.
+    fn receive(
+        &self,
+        socket: Socket,
+        worker: &Arc<Worker>,
+    ) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// A listener that is being accepted on.
+#[derive(Debug)]
+pub struct Gate<R> {
+    listener: Listener,
+    reception: R,
+    workers: Arc<Workers>,
+    lease: Mutex<Lease>,
+    /// Rung when the lease was taken back or the gate closed.
+    recalled: Notify,
+    reserve: Mutex<Reserve>,
+    /// Says that the answer to a client in clear text makes sense.
+    plain: bool,
+    /// Out of descriptors, and said so.
+    pausing: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Lease {
+    placer: Placer,
+    /// Grows with each grant; a holder whose number is not this one holds nothing any more.
+    number: u64,
+    holder: usize,
+    closed: bool,
+}
+
+impl<R: Reception> Gate<R> {
+    /// Begins to accept. `plain`: the listener's clients speak HTTP without TLS.
+    ///
+    /// # Errors
+    ///
+    /// When there is no descriptor left for the reserve.
+    pub fn open(
+        listener: Listener,
+        reception: R,
+        workers: Arc<Workers>,
+        placement: Placement,
+        plain: bool,
+    ) -> std::io::Result<Arc<Self>> {
+        let seed = u64::from(std::process::id()) << 16 | listener.as_fd().as_raw_fd() as u64;
+        let placer = Placer::new(placement, seed);
+        let gate = Arc::new(Self {
+            listener,
+            reception,
+            workers,
+            lease: Mutex::new(Lease { placer, number: 0, holder: 0, closed: false }),
+            recalled: Notify::new(),
+            reserve: Mutex::new(Reserve::new()?),
+            plain,
+            pausing: AtomicBool::new(false),
+        });
+        gate.give(|_| true);
+        Ok(gate)
+    }
+
+    /// The listener behind the gate.
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Stops accepting. Connections that were accepted go on. The listener itself closes when the
+    /// last reference to the gate is gone.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.recalled.notify_waiters();
+    }
+
+    /// Takes the lease back if its holder is stuck, and gives it to another worker.
+    pub fn recall_from_stuck(self: &Arc<Self>) {
+        let loads = self.workers.loads();
+        let stuck = |index: usize| loads.get(index).is_some_and(|load| load.stuck);
+        if stuck(self.lock().holder) {
+            log::warn!(listener:% = self.listener.name(); "accepting is taken from a stuck worker");
+            self.give(|next| !stuck(next));
+            self.recalled.notify_waiters();
+        }
+    }
+
+    /// Gives the lease to the worker that the policy names, if `wanted` agrees with it. Returns
+    /// whether it did.
+    fn give(self: &Arc<Self>, wanted: impl FnOnce(usize) -> bool) -> bool {
+        let loads = self.workers.loads();
+        let mut lease = self.lock();
+        let Some(next) = lease.placer.place(&loads).filter(|&next| wanted(next)) else {
+            return false;
+        };
+        lease.number += 1;
+        lease.holder = next;
+        let worker = &self.workers.list()[next];
+        worker.spawn(hold(self.clone(), worker.clone(), lease.number));
+        true
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        let lease = self.lock();
+        !lease.closed && lease.number == number
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts for as long as the lease is held.
+async fn hold<R: Reception>(gate: Arc<Gate<R>>, me: Arc<Worker>, number: u64) {
+    let listening = match watch(gate.clone()) {
+        Ok(listening) => listening,
+        Err(err) => {
+            log::error!(err:%, listener:% = gate.listener.name(); "cannot watch a listener");
+            return;
+        }
+    };
+    let mut taken = 0;
+    while gate.holds(number) {
+        let recalled = gate.recalled.notified();
+        if !gate.holds(number) {
+            return;
+        }
+        let mut ready = tokio::select! {
+            ready = listening.readable() => match ready {
+                Ok(ready) => ready,
+                Err(_) => return,
+            },
+            () = recalled => continue,
+        };
+        match gate.accept_some(&me, LEASE.saturating_sub(taken), &mut taken) {
+            AcceptStep::WouldBlock => ready.clear_ready(),
+            AcceptStep::Retry => {}
+            AcceptStep::OutOfDescriptors => gate.turn_away().await,
+            AcceptStep::Closed => return gate.close(),
+        }
+        if gate.passes_on(&me, taken) {
+            return;
+        }
+        if taken >= LEASE {
+            taken = 0;
+        }
+        // The connections just accepted are tasks of this worker: let them run.
+        yield_once().await;
+    }
+}
+
+/// Lets other tasks run. tokio's own `yield_now` keeps the task where a spare cannot get at it
+/// if the next task blocks the thread; a plain wake-up puts it into the run queue.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Joins the reactor of the calling worker.
+#[expect(deprecated, reason = "its successor is unsafe; what it asks for holds: the descriptor \
+                               belongs to the gate, which the registration keeps alive")]
+fn watch<R>(gate: Arc<Gate<R>>) -> std::io::Result<AsyncFd<Watched<R>>> {
+    AsyncFd::with_interest(Watched(gate), Interest::READABLE)
+}
+
+impl<R: Reception> Gate<R> {
+    /// Accepts up to `limit` connections; says why it stopped, `Retry` for the limit.
+    fn accept_some(&self, me: &Arc<Worker>, limit: usize, taken: &mut usize) -> AcceptStep {
+        for _ in 0..limit {
+            match self.listener.accept() {
+                Ok((socket, _)) => {
+                    *taken += 1;
+                    self.pausing.store(false, Relaxed);
+                    self.place(me, socket);
+                }
+                Err(err) => match err.next_step() {
+                    AcceptStep::Retry => {}
+                    step => return step,
+                },
+            }
+        }
+        AcceptStep::Retry
+    }
+
+    /// Starts a connection: here, unless the balance is off.
+    fn place(&self, me: &Arc<Worker>, socket: Socket) {
+        let home = match self.workers.list() {
+            [_] => None,
+            workers => spill(me.index(), &self.workers.loads()).map(|index| &workers[index]),
+        };
+        let worker = home.unwrap_or(me);
+        worker.spawn_connection(self.reception.receive(socket, worker));
+    }
+
+    /// Gives the lease on if it is used up, or if another worker is idle and this one is not.
+    fn passes_on(self: &Arc<Self>, me: &Worker, taken: usize) -> bool {
+        if self.workers.list().len() == 1 {
+            return false;
+        }
+        let me_idle = me.load().snapshot().is_idle();
+        let better = || !me_idle && self.workers.loads().iter().any(Load::is_idle);
+        (taken >= LEASE || better()) && self.give(|next| next != me.index())
+    }
+
+    /// Out of descriptors: answers one client from the reserve, and waits for others to close.
+    async fn turn_away(&self) {
+        if !self.pausing.swap(true, Relaxed) {
+            log::warn!(listener:% = self.listener.name(); "out of descriptors: accepting pauses");
+        }
+        let answer = if self.plain { OUT_OF_DESCRIPTORS } else { b"" };
+        let refusal = self
+            .reserve
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .refuse(&self.listener, answer);
+        if refusal != Refusal::Answered {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The listener's descriptor, watched by the holder's reactor while it holds the lease.
+struct Watched<R>(Arc<Gate<R>>);
+
+impl<R> AsRawFd for Watched<R> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.listener.as_fd().as_raw_fd()
+    }
+}
