@@ -21,6 +21,10 @@ impl Tree {
         fs::create_dir_all(root.join("dir/deep")).unwrap();
         fs::write(outer.path().join("secret"), "secret").unwrap();
         fs::write(root.join("file"), "file").unwrap();
+        // What a path finds that is kept inside instead of refused.
+        fs::write(root.join("secret"), "decoy").unwrap();
+        fs::create_dir(root.join("etc")).unwrap();
+        fs::write(root.join("etc/passwd"), "decoy").unwrap();
         fs::write(root.join("dir/deep/leaf"), "leaf").unwrap();
         let links = [
             ("inside", "dir/deep/leaf"),
@@ -94,12 +98,7 @@ fn nothing_leads_out_of_the_root() {
             "todir/../../secret",
             "/etc/passwd",
         ] {
-            let refused = directory.open_file(relative).map(|(_, stamp)| stamp);
-            // `walk` takes a slash at the front for nothing, the kernel for the way out.
-            assert!(
-                matches!(refused, Err(Errno::XDEV | Errno::NOENT)),
-                "{relative} {resolver:?} {refused:?}"
-            );
+            check_reads(&directory, relative, Err(Errno::XDEV));
         }
         check_reads(&directory, "loop", Err(Errno::LOOP));
         check_reads(&directory, "dangling", Err(Errno::NOENT));

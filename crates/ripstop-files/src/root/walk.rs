@@ -26,15 +26,12 @@ pub(super) fn resolve(
     links: Links,
 ) -> Result<OwnedFd, Errno> {
     let mut walk = Walk { root: root.as_fd(), entered: Vec::new(), ahead: Vec::new() };
-    walk.push(relative.as_bytes());
+    walk.push(relative.as_bytes())?;
     let mut links_left = if links == Links::Beneath { LINKS_MAX } else { 0 };
     while let Some(name) = walk.ahead.pop() {
         let Some(target) = walk.enter(name)? else { continue };
         links_left = links_left.checked_sub(1).ok_or(Errno::LOOP)?;
-        if target.starts_with(b"/") {
-            return Err(Errno::XDEV);
-        }
-        walk.push(&target);
+        walk.push(&target)?;
     }
     walk.open(flags)
 }
@@ -48,8 +45,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn push(&mut self, path: &[u8]) {
+    /// Goes through `path` next. One from the root of the file system leads out, wherever it
+    /// leads in the end.
+    fn push(&mut self, path: &[u8]) -> Result<(), Errno> {
+        if path.starts_with(b"/") {
+            return Err(Errno::XDEV);
+        }
         self.ahead.extend(path.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+        Ok(())
     }
 
     /// Goes one step; a link is not entered, but its target returned.

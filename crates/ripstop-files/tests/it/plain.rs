@@ -59,7 +59,7 @@ async fn a_name_with_a_percent_sign_is_not_found_by_its_bytes() {
 
 #[tokio::test]
 async fn head_has_the_headers_of_get() {
-    let large = noise(9 << 20);
+    let large = noise((4 << 20) + 1);
     let tree = Tree::new(&[
         ("a.txt", b"hello"),
         ("empty", b""),

@@ -20,9 +20,9 @@ fn truncate(tree: &Tree, name: &str, len: u64) {
 
 #[tokio::test]
 async fn a_large_file_comes_whole_and_in_pieces() {
-    let content = noise(9 * MIB + 7);
+    let content = noise(2 * MIB + 7);
     let tree = Tree::new(&[("a.bin", &content)]);
-    let files = tree.open();
+    let files = tree.open_streaming();
     let mut body = respond(&files, request(Method::GET, "/a.bin", &[])).await.into_body();
     assert_eq!(body.size_hint().exact(), Some(content.len() as u64));
     let (mut received, mut pieces) = (Vec::new(), 0);
@@ -32,7 +32,7 @@ async fn a_large_file_comes_whole_and_in_pieces() {
         received.extend_from_slice(&piece);
         pieces += 1;
     }
-    assert!(pieces >= 37);
+    assert!(pieces >= 9);
     assert!(received == content);
     assert!(body.is_end_stream());
 }
@@ -40,9 +40,10 @@ async fn a_large_file_comes_whole_and_in_pieces() {
 /// Pieces that are held while others are read are not written over.
 #[tokio::test]
 async fn a_piece_that_is_held_does_not_change() {
-    let content = noise(9 * MIB);
+    let content = noise(2 * MIB);
     let tree = Tree::new(&[("a.bin", &content)]);
-    let mut body = respond(&tree.open(), request(Method::GET, "/a.bin", &[])).await.into_body();
+    let mut body =
+        respond(&tree.open_streaming(), request(Method::GET, "/a.bin", &[])).await.into_body();
     let mut held = Vec::new();
     while let Some(frame) = body.frame().await {
         held.push(frame.unwrap().into_data().unwrap());
@@ -54,14 +55,14 @@ async fn a_piece_that_is_held_does_not_change() {
 async fn a_file_that_is_truncated_ends_with_an_error() {
     let tree = Tree::new(&[]);
     for (name, content, fields) in [
-        ("a.bin", noise(9 * MIB), vec![]),
-        ("a.txt", prose(9 * MIB), vec![(ACCEPT_ENCODING, "gzip")]),
+        ("a.bin", noise(2 * MIB), vec![]),
+        ("a.txt", prose(2 * MIB), vec![(ACCEPT_ENCODING, "gzip")]),
     ] {
         tree.write(name, &content);
         let request = request(Method::GET, &format!("/{name}"), &fields);
-        let mut body = respond(&tree.open(), request).await.into_body();
+        let mut body = respond(&tree.open_streaming(), request).await.into_body();
         body.frame().await.unwrap().unwrap();
-        truncate(&tree, name, MIB as u64);
+        truncate(&tree, name, MIB as u64 / 2);
         let error = loop {
             if let Err(error) = body.frame().await.expect("the end comes with an error") {
                 break error;
@@ -75,9 +76,10 @@ async fn a_file_that_is_truncated_ends_with_an_error() {
 /// Bytes that are added do not belong to what was promised.
 #[tokio::test]
 async fn a_file_that_grows_is_sent_as_long_as_it_was() {
-    let content = noise(5 * MIB);
+    let content = noise(MIB);
     let tree = Tree::new(&[("a.bin", &content)]);
-    let body = respond(&tree.open(), request(Method::GET, "/a.bin", &[])).await.into_body();
+    let body =
+        respond(&tree.open_streaming(), request(Method::GET, "/a.bin", &[])).await.into_body();
     let mut file = OpenOptions::new().append(true).open(tree.root().join("a.bin")).unwrap();
     file.write_all(b"more").unwrap();
     assert!(body.collect().await.unwrap().to_bytes() == content);
@@ -88,7 +90,7 @@ async fn a_file_that_grows_is_sent_as_long_as_it_was() {
 async fn a_huge_file_takes_no_memory_before_it_is_read() {
     let tree = Tree::new(&[]);
     File::create(tree.root().join("huge.bin")).unwrap().set_len(1 << 41).unwrap();
-    let files = tree.open();
+    let files = tree.open_streaming();
     let fields = [(http::header::RANGE, "bytes=-5")];
     let mut body = respond(&files, request(Method::GET, "/huge.bin", &[])).await.into_body();
     assert_eq!(body.size_hint().exact(), Some(1 << 41));
@@ -99,9 +101,9 @@ async fn a_huge_file_takes_no_memory_before_it_is_read() {
 
 #[tokio::test]
 async fn the_file_stays_what_it_was_when_its_name_goes_to_another() {
-    let content = noise(5 * MIB);
+    let content = noise(MIB);
     let tree = Tree::new(&[("a.bin", &content), ("b.bin", b"other")]);
-    let files = tree.open();
+    let files = tree.open_streaming();
     let body = respond(&files, request(Method::GET, "/a.bin", &[])).await.into_body();
     std::fs::rename(tree.root().join("b.bin"), tree.root().join("a.bin")).unwrap();
     assert!(body.collect().await.unwrap().to_bytes() == content);
