@@ -84,7 +84,9 @@ fn render(key: &Key, rows: &[Row], cut: bool) -> String {
         crumbs(key)
     );
     if !key.relative().is_empty() {
-        page.push_str("<tr class=dir><td class=name><a href=\"../\">../</a><td><td>\n");
+        page.push_str(
+            "<tr class=dir><td class=name><a href=\"../\">../</a><td class=size><td class=date>\n",
+        );
     }
     for row in rows {
         push_row(&mut page, row);
@@ -114,7 +116,11 @@ fn push_row(page: &mut String, row: &Row) {
     // Writing to a string cannot fail.
     let _ = match &row.file {
         None => {
-            writeln!(page, "<tr class=dir><td class=name><a href=\"{href}/\">{name}/</a><td><td>")
+            writeln!(
+                page,
+                "<tr class=dir><td class=name><a href=\"{href}/\">{name}/</a>\
+             <td class=size><td class=date>"
+            )
         }
         Some(stamp) => writeln!(
             page,

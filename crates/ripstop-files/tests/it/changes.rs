@@ -25,13 +25,13 @@ async fn a_change_is_noticed_within_a_second() {
     for path in ["/a.txt", "/dir/"] {
         let one = get(&files, path).await;
         assert_eq!(one.text(), "one");
-        tree.write("a.txt", b"two");
-        tree.write("dir/index.html", b"two");
+        tree.write("a.txt", b"second");
+        tree.write("dir/index.html", b"second");
         // From memory, without a look at the disk.
         assert_eq!(get(&files, path).await.text(), "one");
         clock.advance(SECOND);
         let two = get(&files, path).await;
-        assert_eq!(two.text(), "two");
+        assert_eq!(two.text(), "second");
         assert_ne!(one.header("etag"), two.header("etag"));
         tree.write("a.txt", b"one");
         tree.write("dir/index.html", b"one");
@@ -45,11 +45,11 @@ async fn the_first_after_half_a_second_looks_for_all() {
     let clock = Clock::default();
     let files = open(&tree, &clock);
     get(&files, "/a.txt").await;
-    tree.write("a.txt", b"two");
+    tree.write("a.txt", b"second");
     clock.advance(Duration::from_millis(499));
     assert_eq!(get(&files, "/a.txt").await.text(), "one");
     clock.advance(Duration::from_millis(1));
-    assert_eq!(get(&files, "/a.txt").await.text(), "two");
+    assert_eq!(get(&files, "/a.txt").await.text(), "second");
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn an_unchanged_file_stays_in_memory() {
     clock.advance(10 * SECOND);
     assert_eq!(get(&files, "/a.txt").await.headers, first.headers);
     // It counts from the look: for another half a second nobody looks.
-    tree.write("a.txt", b"two");
+    tree.write("a.txt", b"second");
     clock.advance(Duration::from_millis(400));
     assert_eq!(get(&files, "/a.txt").await.text(), "one");
 }
