@@ -3,6 +3,8 @@
 //! Owns the grammar and the help texts. Values that a configuration file could
 //! say too are passed on as text, so that their faults are found in one place.
 
+#![expect(clippy::doc_markdown, reason = "documentation is printed here as help, as it is")]
+
 use std::{
     collections::BTreeMap, env, ffi::OsString, io, path::Path, path::PathBuf, time::Duration,
 };

@@ -96,7 +96,11 @@ pub(crate) fn chain(err: &dyn error::Error) -> String {
     let mut text = err.to_string();
     let mut cause = err.source();
     while let Some(err) = cause {
-        text = format!("{text}: {err}");
+        let told = err.to_string();
+        // Some levels say what their cause says.
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
         cause = err.source();
     }
     text

@@ -51,7 +51,7 @@ pub(crate) fn serve(sources: Sources) -> Result<(), Error> {
 /// Without a configuration the two lines of the greeting are all that is said, unless
 /// somebody asked for a log.
 fn quieten(config: &mut Config, sources: &Sources) {
-    if sources.file.is_none() && config.log.filter_place == Place::Default {
+    if sources.file.is_none() && !config.log.filter_said {
         "warn".clone_into(&mut config.log.filter);
     }
 }
@@ -77,31 +77,42 @@ fn inherited(faults: &mut Faults) -> Option<Inherited> {
 
 /// What the library refused, told at the place where it was said.
 fn refused(err: ripstop::Error, config: &Config, mut faults: Faults) -> Error {
-    let ripstop::Error::Listen(errors) = err else { return Error::Server(err) };
-    for err in &errors {
-        faults.add(place(err, config), chain(err));
+    let ripstop::Error::Listen(errors) = &err else { return Error::Server(err) };
+    for refused in errors {
+        let Some(place) = place(refused, config) else { return Error::Server(err) };
+        faults.add(place, chain(refused));
     }
     Error::Config(faults)
 }
 
 /// Where the listener of an error was said.
-fn place(err: &ListenError, config: &Config) -> Place {
-    let address = match err {
-        ListenError::Bind(
-            BindError::InUse(address)
-            | BindError::Permission(address)
-            | BindError::NotAvailable(address)
-            | BindError::NoFolder(address)
-            | BindError::NotASocket(address)
-            | BindError::NotInherited { address, .. }
-            | BindError::Io { address, .. },
-        ) => Some(address),
-        ListenError::Address { .. } | ListenError::Tls { .. } | ListenError::Reserve(_) => None,
-    };
-    let listeners = config.listen.iter().map(|listen| (&listen.address, listen.place));
-    let admin = [(&config.admin.listen, config.admin.place)];
-    let said = listeners.chain(admin).find(|(said, _)| Some(*said) == address);
-    said.map_or(Place::Default, |(_, place)| place)
+fn place(err: &ListenError, config: &Config) -> Option<Place> {
+    let mut listeners = config.listen.iter();
+    match err {
+        ListenError::Bind(err) => {
+            let address = address(err);
+            let listeners = listeners.map(|listen| (&listen.address, listen.place));
+            let mut all = listeners.chain([(&config.admin.listen, config.admin.place)]);
+            all.find_map(|(said, place)| (said == address).then_some(place))
+        }
+        ListenError::Tls { listener, .. } => {
+            listeners.find_map(|listen| (listen.name == **listener).then_some(listen.place))
+        }
+        ListenError::Address { .. } | ListenError::Reserve(_) => None,
+    }
+}
+
+/// The address that an error names.
+fn address(err: &BindError) -> &Address {
+    match err {
+        BindError::InUse(address)
+        | BindError::Permission(address)
+        | BindError::NotAvailable(address)
+        | BindError::NoFolder(address)
+        | BindError::NotASocket(address)
+        | BindError::NotInherited { address, .. }
+        | BindError::Io { address, .. } => address,
+    }
 }
 
 /// Puts the bound addresses on the welcome page, and says them in two lines where no
@@ -124,9 +135,11 @@ fn greet(
         Some(folder) => format!("the folder {}", folder.display()),
         None => "a welcome page".to_owned(),
     };
-    let health = admin.first().map_or_else(String::new, |url| format!("{url}/health/ready, "));
     eprintln!("ripstop {} serves {what} on {}", env!("CARGO_PKG_VERSION"), listeners.join(" "));
-    eprintln!("{health}Ctrl-C ends it, `ripstop --help` says what else there is");
+    match admin.first() {
+        Some(url) => eprintln!("its health is told on {url}/health/ready; Ctrl-C ends it"),
+        None => eprintln!("`ripstop --help` says what else there is; Ctrl-C ends it"),
+    }
 }
 
 /// An address as one can open it in a browser.

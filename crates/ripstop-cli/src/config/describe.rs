@@ -52,10 +52,10 @@ pub(crate) fn default_file() -> String {
 fn table(file: &mut String, name: &str, fields: &[Field], path: &str) {
     let path = format!("{path}{name}");
     line(file, &format!("[{path}]"));
-    for field in fields {
+    for field in keys_first(fields) {
+        file.push('\n');
         match &field.shape {
             Shape::Table(inner) => {
-                file.push('\n');
                 comment(file, field.doc);
                 table(file, field.name, inner, &format!("{path}."));
             }
@@ -71,7 +71,8 @@ fn example_table(file: &mut String, field: &Field, fields: &[Field], path: &str)
         Shape::Tables(_) => line(file, &format!("{EXAMPLE}[[{path}]]")),
         _ => line(file, &format!("{EXAMPLE}[{path}]")),
     }
-    for field in fields {
+    for field in keys_first(fields) {
+        file.push('\n');
         match &field.shape {
             Shape::Table(inner) | Shape::OptionalTable(inner) | Shape::Tables(inner) => {
                 comment(file, field.doc);
@@ -80,6 +81,15 @@ fn example_table(file: &mut String, field: &Field, fields: &[Field], path: &str)
             _ => key(file, field, EXAMPLE),
         }
     }
+}
+
+/// In TOML a key behind the head of an inner table would be one of the inner table.
+fn keys_first(fields: &[Field]) -> Vec<&Field> {
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_by_key(|field| {
+        matches!(field.shape, Shape::Table(_) | Shape::OptionalTable(_) | Shape::Tables(_))
+    });
+    fields
 }
 
 /// Writes one key; `default_mark` stands before it if it has a default.

@@ -237,16 +237,16 @@ pub(crate) fn read_all(document: &mut Table<'_, '_>) -> Vec<Listen> {
     );
     let listeners = match overridden(document) {
         Some(listeners) => listeners,
-        None if said.is_empty() => vec![default_listener()],
+        None if said.is_empty() => vec![default_listener(document.place_of("listen"))],
         None => said.into_iter().flatten().collect(),
     };
     refuse_twins(document, &listeners);
     listeners
 }
 
-fn default_listener() -> Listen {
+fn default_listener(place: Place) -> Listen {
     let address = "127.0.0.1:8080".parse().expect("the default listener is an address");
-    Listen::plain(address, Place::Default)
+    Listen::plain(address, place)
 }
 
 /// The listeners that a flag or variable says instead of the file.

@@ -130,17 +130,22 @@ impl<'t, 'a> Table<'t, 'a> {
         self.place
     }
 
-    /// Whether a key was said, well or badly.
+    /// Whether a key was said, well or badly, by whomever.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.entry(name).is_some()
+        let key = format!("{}{name}", self.path);
+        self.entry(name).is_some() || self.reader.overrides.find(&key).is_some()
     }
 
-    /// Where the value of a key was said; where the table begins, if it was not.
+    /// Where the value of a key was said.
     pub(crate) fn place_of(&mut self, name: &str) -> Place {
-        if let Some((said_by, _)) = self.reader.overrides.find(&format!("{}{name}", self.path)) {
+        let key = format!("{}{name}", self.path);
+        if let Some((said_by, _)) = self.reader.overrides.find(&key) {
             return self.reader.faults.named(&said_by);
         }
-        self.entry(name).map_or(self.place, |value| Place::File(value.span().start))
+        match self.entry(name) {
+            Some(value) => Place::File(value.span().start),
+            None => self.reader.faults.named(&format!("default of {key}")),
+        }
     }
 
     /// Tells a fault.

@@ -216,8 +216,8 @@ fn whole_usize(bytes: u64) -> usize {
 pub(crate) struct Log {
     /// Levels, in the language of `RUST_LOG`.
     pub(crate) filter: String,
-    /// Where that was said.
-    pub(crate) filter_place: Place,
+    /// Whether anybody said that.
+    pub(crate) filter_said: bool,
     /// How a line looks.
     pub(crate) format: LogFormat,
     /// Where lines go.
@@ -323,7 +323,7 @@ impl Log {
                 "What is logged: error, warn, info, debug, trace or off, also for each target \
                  (\"info,ripstop_net=debug\"). RUST_LOG goes before it.",
             ),
-            filter_place: table.place_of("filter"),
+            filter_said: table.has("filter"),
             format: table.field(
                 "format",
                 &Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
