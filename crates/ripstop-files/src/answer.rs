@@ -84,8 +84,15 @@ async fn fetch(site: &Arc<Site>, key: &Key, wish: Wish) -> Result<Found, Failure
         entry.note_use();
         return Ok(Found::File(Arc::clone(file)));
     }
+    let permit = Arc::clone(&site.loads).acquire_owned().await;
+    let permit = permit.expect("nobody closes the semaphore");
     let (site, key) = (Arc::clone(site), key.clone());
-    ripstop_work::blocking(move || load(&site, &key, wish)).await
+    // The permit stays with the load, which goes on if the request is given up.
+    let load = move || {
+        let _permit = permit;
+        load(&site, &key, wish)
+    };
+    ripstop_work::blocking(load).await
 }
 
 /// The page that stands in for all that are not there.

@@ -42,13 +42,15 @@ impl Coding {
     }
 
     fn from_token(token: &str) -> Option<Self> {
-        match token.to_ascii_lowercase().as_str() {
-            "identity" => Some(Self::Identity),
-            "br" => Some(Self::Brotli),
-            "zstd" => Some(Self::Zstd),
-            "gzip" | "x-gzip" => Some(Self::Gzip),
-            _ => None,
-        }
+        const NAMES: [(&str, Coding); 5] = [
+            ("gzip", Coding::Gzip),
+            ("br", Coding::Brotli),
+            ("zstd", Coding::Zstd),
+            ("identity", Coding::Identity),
+            ("x-gzip", Coding::Gzip),
+        ];
+        let known = NAMES.iter().find(|(name, _)| token.eq_ignore_ascii_case(name));
+        known.map(|(_, coding)| *coding)
     }
 }
 
@@ -153,7 +155,8 @@ fn parse_quality(value: &str) -> Option<u16> {
     if fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let thousandths = format!("{fraction:0<3}").parse().ok()?;
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(3);
+    let thousandths = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match whole {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(1000),

@@ -19,6 +19,10 @@ use crate::root::{Kind, Links, Root};
 /// long as its client takes. Beyond that, the plain file is sent.
 const COMPRESSIONS_MAX: usize = 64;
 
+/// How many files may be looked for at once, each on a thread that it blocks. It bounds the
+/// memory of those that are read whole, and the threads that a disk can hang which does not answer.
+const LOADS_MAX: usize = 64;
+
 /// What all clones of one `Files` share.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -35,6 +39,7 @@ pub(crate) struct Site {
     pub(crate) cache: Arc<FileCache>,
     pub(crate) index: Arc<Index>,
     pub(crate) gates: Gates,
+    pub(crate) loads: Arc<Semaphore>,
     pub(crate) compressions: Arc<Semaphore>,
 }
 
@@ -70,6 +75,7 @@ impl Site {
             cache: options.cache,
             index: Arc::new(Index::new()),
             gates: Gates::default(),
+            loads: Arc::new(Semaphore::new(LOADS_MAX)),
             compressions: Arc::new(Semaphore::new(COMPRESSIONS_MAX)),
         })
     }

@@ -82,6 +82,64 @@ async fn no_spelling_leaves_the_root() {
     }
 }
 
+/// Whatever is found is public, however the pieces of a path are put together.
+#[tokio::test]
+async fn no_combination_leaves_the_root() {
+    const PIECES: [&str; 24] = [
+        "/",
+        "/",
+        "/",
+        "%2f",
+        "%2F",
+        "%252f",
+        "\\",
+        "%5c",
+        ".",
+        "..",
+        "%2e",
+        "%2E%2e",
+        "%252e",
+        "%00",
+        "%c0%ae",
+        "%",
+        ";",
+        "a.txt",
+        "dir",
+        "b.txt",
+        "secret.txt",
+        "root2",
+        ".env",
+        "out",
+    ];
+    let tree = tree();
+    symlink("..", tree.root().join("out")).unwrap();
+    let files = tree.open();
+    let seed = 0x5eed_u64;
+    println!("seed {seed:#x}");
+    let (mut state, mut found) = (seed, 0);
+    for pieces in (1..=6).cycle().take(20_000) {
+        let mut path = "/".to_owned();
+        for _ in 0..pieces {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            path.push_str(PIECES[usize::try_from(state >> 33).unwrap() % PIECES.len()]);
+        }
+        if path.parse::<http::Uri>().is_err() {
+            continue;
+        }
+        let answer = get(&files, &path).await;
+        match answer.status {
+            StatusCode::OK => assert_eq!(answer.text(), "public", "{path}"),
+            StatusCode::MOVED_PERMANENTLY => {
+                assert!(answer.header("location").starts_with("./dir/"), "{path} {answer:?}");
+            }
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => continue,
+            _ => panic!("{path} {answer:?}"),
+        }
+        found += 1;
+    }
+    assert!(found > 100, "the pieces do make names of files");
+}
+
 #[tokio::test]
 async fn links_that_leave_the_root_are_not_there() {
     let tree = tree();
