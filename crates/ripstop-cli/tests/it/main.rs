@@ -1,5 +1,11 @@
-//! The program from outside: its commands, exit codes and what it prints.
+//! The program from outside: its commands, exit codes, what it prints and serves.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod commands;
+mod drain;
 mod faults;
+mod logs;
 mod program;
+mod reload;
+mod serving;
