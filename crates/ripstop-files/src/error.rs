@@ -32,7 +32,7 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
-    /// An error page is given for a status that is not an error.
+    /// An error page is given for a status that would never be answered with it.
     PageStatus(http::StatusCode),
 }
 
@@ -51,7 +51,11 @@ impl fmt::Display for OpenError {
             }
             Self::Page { path, .. } => write!(f, "cannot read the page {path:?} below the root"),
             Self::PageStatus(status) => {
-                write!(f, "error page for {status} must be for a status from 400 to 599")
+                write!(
+                    f,
+                    "error page for {} must be for 400, 403, 404, 405, 406 or 500",
+                    status.as_u16()
+                )
             }
         }
     }

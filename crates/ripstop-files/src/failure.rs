@@ -27,6 +27,16 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Every status that `status` gives.
+    pub(crate) const STATUSES: [StatusCode; 6] = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::NOT_ACCEPTABLE,
+        StatusCode::INTERNAL_SERVER_ERROR,
+    ];
+
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::BadPath => StatusCode::BAD_REQUEST,

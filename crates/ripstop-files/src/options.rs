@@ -40,8 +40,8 @@ pub struct FilesOptions {
     /// It does not stand in for what has an extension in its name, such as a missing script,
     /// unless the client says that it accepts `text/html`.
     pub spa_fallback: Option<String>,
-    /// Files below the root that are the bodies of errors. Default: none. For `400`, `403`, `404`,
-    /// `405`, `406` and `500`; other errors keep their short text.
+    /// Files below the root that are the bodies of errors, by status: `400`, `403`, `404`, `405`,
+    /// `406` or `500`; other errors keep their line of text. Default: none.
     pub error_pages: Vec<(StatusCode, String)>,
     /// Where small files are kept. Default: a cache of this instance's own, of
     /// [`FileCache::DEFAULT_MAX_BYTES`]. Several instances may share one.

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::cache::FileCache;
 use crate::error::OpenError;
+use crate::failure::Failure;
 use crate::gate::Gates;
 use crate::index::Index;
 use crate::options::FilesOptions;
@@ -56,7 +57,7 @@ impl Site {
         let fallback = options.spa_fallback.as_deref().map(page).transpose()?;
         let mut error_pages = Vec::new();
         for (status, path) in &options.error_pages {
-            if !status.is_client_error() && !status.is_server_error() {
+            if !Failure::STATUSES.contains(status) {
                 return Err(OpenError::PageStatus(*status));
             }
             error_pages.push((*status, page(path)?));

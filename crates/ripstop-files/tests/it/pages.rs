@@ -129,8 +129,11 @@ fn options_that_cannot_work_are_refused() {
         (FilesOptions { spa_fallback: Some("../a".into()), ..tree.options() }, "below the root"),
         (FilesOptions { spa_fallback: Some(".b.html".into()), ..tree.options() }, "must be a path"),
         (
-            FilesOptions { error_pages: vec![(StatusCode::OK, "a.html".into())], ..tree.options() },
-            "from 400 to 599",
+            FilesOptions {
+                error_pages: vec![(StatusCode::BAD_GATEWAY, "a.html".into())],
+                ..tree.options()
+            },
+            "for 502 must be for 400",
         ),
     ];
     for (options, expected) in cases {
