@@ -69,6 +69,10 @@ fn a_reload_can_turn_the_access_log_on() {
     let log = || fs::read_to_string(home.path().join("access.log")).unwrap_or_default();
     assert!(until(DEADLINE, || log().contains("\"GET /?after HTTP/1.1\" 200 5")), "{}", log());
     assert!(!log().contains("before"));
+    server.signal(Signal::HUP);
+    server.logged("configuration reloaded", 2);
+    server.connect().get("/?still").unwrap();
+    assert!(until(DEADLINE, || log().contains("/?still")), "a further reload keeps it");
 }
 
 #[test]
