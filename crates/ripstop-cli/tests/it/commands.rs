@@ -52,6 +52,22 @@ fn without_a_configuration_the_defaults_pass_the_check() {
 }
 
 #[test]
+fn the_file_is_named_by_the_flag_before_the_variable_before_the_folder() {
+    let home = Home::new();
+    for name in ["flag.toml", "variable.toml", "ripstop.toml"] {
+        home.write(name, "");
+    }
+    let check = |arguments: &[&str], variable: &str| {
+        let mut command = home.command(&["check"]);
+        let command = command.args(arguments).env("RIPSTOP_CONFIG", variable);
+        ended(command.output().unwrap()).stdout
+    };
+    assert_eq!(check(&["--config", "flag.toml"], "variable.toml"), "flag.toml: no faults\n");
+    assert_eq!(check(&[], "variable.toml"), "variable.toml: no faults\n");
+    assert_eq!(check(&[], ""), "ripstop.toml: no faults\n");
+}
+
+#[test]
 fn the_schema_is_json() {
     let schema = Home::new().run(&["config", "schema"]);
     let schema: serde_json::Value = serde_json::from_str(&schema.stdout).unwrap();
