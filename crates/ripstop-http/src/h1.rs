@@ -84,8 +84,9 @@ where
 fn builder(conn: &Conn) -> Builder {
     let limits = &conn.options.limits;
     let mut builder = Builder::new();
+    // Not `pipeline_flush`: it copies every body, buffers without a bound, and holds a response
+    // back while a part of the next head is there.
     builder
-        .pipeline_flush(true)
         .header_read_timeout(None)
         .max_buf_size(limits.head + READ_AHEAD);
     if limits.fields > HYPER_FIELDS {

@@ -196,7 +196,11 @@ where
         let exchange = this.exchange.as_mut().expect("polled until it is ready, not after");
         let outcome = match exchange.progress().refusal() {
             Some(refusal) => Err(refusal),
-            None => ready!(poll_stage(this.stage.as_mut(), exchange, cx)),
+            None => {
+                let outcome = ready!(poll_stage(this.stage.as_mut(), exchange, cx));
+                // Whatever a handler made of a body that was refused while it read it.
+                exchange.progress().refusal().map_or(outcome, Err)
+            }
         };
         let Ok(response) = outcome else {
             return Poll::Ready(Ok(self.refuse(outcome.err())));

@@ -24,6 +24,12 @@ pin_project_lite::pin_project! {
         source: Source<B>,
         exchange: Exchange,
     }
+
+    impl<B> PinnedDrop for Outgoing<B> {
+        fn drop(this: Pin<&mut Self>) {
+            drop_application(this.project().source);
+        }
+    }
 }
 
 pin_project_lite::pin_project! {

@@ -94,7 +94,7 @@ impl Refusal {
     /// Whether the HTTP/1 connection can go on: only where the request was read whole and
     /// understood, so that nothing of it could be read a second time as another request.
     pub(crate) fn keeps_connection(self) -> bool {
-        matches!(self, Self::HandlerFailed)
+        matches!(self, Self::HandlerFailed | Self::HandlerTimeout)
     }
 
     /// The response, without a body.
