@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use ripstop::{Address, Handle, Inherited, ListenError, Outcome, Server};
+use ripstop::{Address, Handle, Inherited, ListenError, Outcome, Running, Server};
 use ripstop_net::BindError;
 
 use crate::{
@@ -38,14 +38,16 @@ pub(crate) fn serve(sources: Sources) -> Result<(), Error> {
     let _pid_file = write_pid_file(&config, &sources)?;
     let site = CurrentSite::new(site);
     let server = Server::with_options(site.clone(), options(&config, logs.access()));
-    let running = server.inherit(inherited).start().map_err(|err| refused(err, &config, faults))?;
-    greet(&config, &sources, &site, &running.addresses());
     let mut current = Current { sources, config, site, logs };
-    let outcome = running.run(Some(&mut |handle| current.reload(handle)));
-    if let Ok(Outcome::Cut(tasks)) = outcome {
-        log::warn!(tasks; "cut off what had not finished in time");
+    let (said, greeted) = (current.config.clone(), (current.sources.clone(), current.site.clone()));
+    let greet = |running: &Running| greet(&said, &greeted.0, &greeted.1, &running.addresses());
+    let outcome = server.inherit(inherited).run_reloading(greet, |handle| current.reload(handle));
+    match outcome {
+        Ok(Outcome::Cut(tasks)) => log::warn!(tasks; "cut off what had not finished in time"),
+        Ok(Outcome::Drained) => {}
+        Err(err) => return Err(refused(err, &said, faults)),
     }
-    outcome.map(drop).map_err(Error::Server)
+    Ok(())
 }
 
 /// Without a configuration the two lines of the greeting are all that is said, unless

@@ -44,6 +44,9 @@ pub(crate) enum Reading {
     Head,
     /// In a request's body.
     Body,
+    /// Behind the head of a request that may turn the connection into a tunnel, until the answer
+    /// to it is known.
+    Held,
     /// At the first line of an HTTP/2 preface.
     Preface,
     /// At a head that is refused.
@@ -61,6 +64,7 @@ impl Reading {
             Self::Body => 2,
             Self::Preface => 3,
             Self::Fresh => 4,
+            Self::Held => 5,
             Self::Refused(refusal) => REFUSED + refusal as u8,
         }
     }
@@ -72,6 +76,7 @@ impl Reading {
             2 => Self::Body,
             3 => Self::Preface,
             4 => Self::Fresh,
+            5 => Self::Held,
             _ => Self::Refused(
                 Refusal::from_number(number.wrapping_sub(REFUSED)).unwrap_or(Refusal::BadMessage),
             ),

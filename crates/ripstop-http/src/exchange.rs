@@ -23,15 +23,24 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Begins the exchange of `request`, and gives it its facts.
-    pub(crate) fn begin<B>(link: Link, request: &mut Request<B>) -> Self {
+    /// Begins the exchange of `request`, which has sent this id.
+    pub(crate) fn begin<B>(
+        link: Link,
+        request: &Request<B>,
+        request_id: Option<&HeaderValue>,
+    ) -> Self {
         link.conn.exchange_begins();
-        let request_id = RequestId::of(request.headers(), || link.conn.numbers.next());
+        let request_id = RequestId::of(request_id, || link.conn.numbers.next());
         let record = link.conn.access.is_some().then(|| Box::new(Record::of(request)));
-        let facts =
-            Facts { connection: link.conn.facts.clone(), request_id: request_id.clone() };
-        request.extensions_mut().insert(facts);
         Self { link, request_id, record }
+    }
+
+    /// What the handler may know.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            connection: self.link.conn.facts.clone(),
+            request_id: self.request_id.clone(),
+        }
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {

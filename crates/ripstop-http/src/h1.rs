@@ -6,7 +6,7 @@
 
 use crate::{
     Body, Refusal,
-    admit::admit,
+    admit::{OwnFields, admit},
     conn::{Conn, Link, Reading, Switch},
     exchange::Exchange,
     handling::Handling,
@@ -14,7 +14,7 @@ use crate::{
     progress::Wait,
     serve::{Handler, ResponseBody, Wire},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::{
@@ -22,6 +22,7 @@ use hyper::{
     server::conn::http1::{Builder, Connection},
     service::Service,
 };
+use ripstop_work::Ending;
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
@@ -40,11 +41,12 @@ const READ_AHEAD: usize = 8 << 10;
 /// How long a connection that was refused is read on, so that the peer gets to see why.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Bytes read at once meanwhile. Only the time is bounded: a client that sends all it has before
+/// it reads gets to the answer, too.
+const LINGER_PIECE: usize = 16 << 10;
+
 /// How long a draining server waits for the first request of a connection.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How much is read on, at most.
-const LINGER_BYTES: usize = 256 << 10;
 
 /// What an HTTP/1 connection ended as.
 pub(crate) enum End<I> {
@@ -70,11 +72,18 @@ where
         switch(http, conn).await;
         return End::Closed;
     }
-    let (io, kept) = http.into_parts().io.into_parts();
+    let parts = http.into_parts();
+    let (io, kept) = parts.io.into_parts();
     let wire = Wire { io, abort, ends_by_close };
     match step {
         Step::Http2 => return End::Http2(wire, kept.freeze()),
-        Step::Finished => finish(wire, conn, &kept).await,
+        Step::Finished => {
+            let read_whole = conn.reading() == Reading::Between
+                && kept.is_empty()
+                && parts.read_buf.is_empty();
+            finish(wire, read_whole).await;
+        }
+        Step::Answered => linger(wire).await,
         Step::Refuse(refusal) => refuse(wire, refusal).await,
         Step::Abort | Step::Switch => wire.reset(),
     }
@@ -102,6 +111,8 @@ const HYPER_FIELDS: usize = 100;
 enum Step {
     /// hyper is done with it.
     Finished,
+    /// hyper has refused a head that the guard let pass, and told the peer.
+    Answered,
     /// It failed, or the peer does not take what it is sent.
     Abort,
     /// Answer this and close.
@@ -123,7 +134,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Handler,
 {
-    if conn.progress.any_passed() || conn.worker.is_draining() {
+    if conn.progress.any_passed() || conn.worker.ending() != Ending::NotYet {
         if let Some(step) = heed_deadlines(conn) {
             return Poll::Ready(step);
         }
@@ -132,34 +143,47 @@ where
             http.as_mut().graceful_shutdown();
         }
     }
-    match http.poll(cx) {
-        Poll::Ready(Ok(())) => return Poll::Ready(Step::Finished),
-        Poll::Ready(Err(err)) => {
-            log::debug!(err:%; "an HTTP/1 connection failed");
-            return Poll::Ready(Step::Abort);
-        }
-        Poll::Pending => {}
+    if let Poll::Ready(outcome) = http.as_mut().poll(cx) {
+        return Poll::Ready(ended(outcome));
     }
-    if conn.switch() == Switch::Wanted {
-        return Poll::Ready(Step::Switch);
+    match conn.switch() {
+        Switch::Wanted => return Poll::Ready(Step::Switch),
+        Switch::Stay if conn.reading() == Reading::Held => {
+            // What stood behind the request can be read now, and nothing else tells hyper so.
+            conn.set_reading(Reading::Body);
+            cx.waker().wake_by_ref();
+        }
+        _ => {}
     }
     if conn.owes_nothing() { at_rest(conn) } else { Poll::Pending }
 }
 
+/// What follows from how hyper ended.
+fn ended(outcome: hyper::Result<()>) -> Step {
+    match outcome {
+        Ok(()) => Step::Finished,
+        Err(err) => {
+            log::debug!(err:%; "an HTTP/1 connection failed");
+            if err.is_parse() { Step::Answered } else { Step::Abort }
+        }
+    }
+}
+
 /// Whether the connection should end after the request it is at.
 fn ends_soon(conn: &Conn) -> bool {
-    if conn.reading() == Reading::Fresh && conn.worker.is_draining() {
+    let draining = conn.worker.ending() != Ending::NotYet;
+    if conn.reading() == Reading::Fresh && draining {
         // Its first request may be on its way: it is answered if it comes at once.
         conn.progress.set_sooner(Wait::Peer, DRAIN_PATIENCE);
         return false;
     }
-    conn.worker.is_draining() || conn.progress.passed(Wait::Age)
+    draining || conn.progress.passed(Wait::Age)
 }
 
 /// Acts on deadlines that have passed.
 fn heed_deadlines(conn: &Conn) -> Option<Step> {
     let progress = &conn.progress;
-    if progress.passed(Wait::Write) {
+    if progress.passed(Wait::Write) || conn.worker.ending() == Ending::AtOnce {
         return Some(Step::Abort);
     }
     if !conn.owes_nothing() {
@@ -183,18 +207,17 @@ fn at_rest(conn: &Conn) -> Poll<Step> {
         Reading::Between => {
             conn.progress.set_if_clear(Wait::Peer, conn.options.timeouts.idle);
         }
+        // It began while the request before it was handled: its time runs from now.
+        Reading::Head => {
+            conn.progress.set_if_clear(Wait::Peer, conn.options.timeouts.header);
+        }
         _ => {}
     }
     Poll::Pending
 }
 
 /// Ends a connection that hyper is done with.
-async fn finish<I: AsyncRead + AsyncWrite + Unpin>(
-    mut wire: Wire<I>,
-    conn: &Conn,
-    kept: &BytesMut,
-) {
-    let read_whole = conn.reading() == Reading::Between && kept.is_empty();
+async fn finish<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>, read_whole: bool) {
     if !read_whole {
         linger(wire).await;
     } else if !wire.ends_by_close {
@@ -216,14 +239,9 @@ async fn refuse<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>, refusal: R
 async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>) {
     let drain = async {
         wire.io.shutdown().await?;
-        let mut left = LINGER_BYTES;
-        let mut buf = [0; 4096];
-        while left > 0 {
-            match wire.io.read(&mut buf).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
-        }
+        // On the heap: here it would be a part of every connection's task.
+        let mut buf = vec![0; LINGER_PIECE];
+        while wire.io.read(&mut buf).await? > 0 {}
         std::io::Result::Ok(())
     };
     // Whatever comes of it, the connection is over.
@@ -262,6 +280,7 @@ impl<S: Handler> Service<Request<Incoming>> for Exchanges<S> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.conn.progress.forget_verdict();
+        self.conn.progress.clear(Wait::Peer);
         self.conn.set_switch(Switch::Undecided);
         let link = Link { conn: self.conn.clone(), stream: None };
         handle(self.service.clone(), request, link)
@@ -275,12 +294,12 @@ pub(crate) fn handle<S: Handler>(
     link: Link,
 ) -> Handling<S, ResponseBody<S>> {
     let options = &link.conn.options;
-    let (head, incoming) = request.into_parts();
-    let length = incoming.size_hint().exact();
-    let admitted = admit(&head, length, &options.limits, options.connect);
+    let own = OwnFields::find(request.headers());
+    let length = request.body().size_hint().exact();
+    let admitted = admit(&request, &own, length, &options.limits, options.connect);
     link.progress().set(Wait::Handler, options.timeouts.request);
-    let body = Body::new(incoming, &link);
-    let mut request = Request::from_parts(head, body);
-    let exchange = Exchange::begin(link, &mut request);
+    let exchange = Exchange::begin(link, &request, own.request_id);
+    let mut request = request.map(|incoming| Body::new(incoming, &exchange.link));
+    request.extensions_mut().insert(exchange.facts());
     Handling::new(service, request, admitted, exchange)
 }

@@ -18,6 +18,7 @@ use hyper::{
     service::Service,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ripstop_work::Ending;
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
@@ -89,12 +90,16 @@ where
     S: Handler,
 {
     let progress = &conn.progress;
-    if progress.any_passed() || conn.worker.is_draining() {
+    let ending = conn.worker.ending();
+    if progress.any_passed() || ending != Ending::NotYet {
         let idle = conn.owes_nothing() && progress.passed(Wait::Peer);
-        if progress.passed(Wait::Write) || (idle && goodbye.said) {
+        let cut = progress.passed(Wait::Write) || ending == Ending::AtOnce;
+        if cut || (idle && goodbye.said) {
             return Poll::Ready(());
         }
-        if !goodbye.said && (idle || conn.worker.is_draining() || progress.passed(Wait::Age)) {
+        if !goodbye.said
+            && (idle || ending == Ending::AfterRequest || progress.passed(Wait::Age))
+        {
             goodbye.said = true;
             progress.set(Wait::Peer, Some(GOAWAY_GRACE));
             http.as_mut().graceful_shutdown();

@@ -1,13 +1,15 @@
 //! The handling of one request: from its head to the head of its response.
 
 use crate::{
-    Body, Disconnect, Refusal, X_REQUEST_ID,
+    Body, BodyError, Disconnect, Refusal, X_REQUEST_ID,
     conn::Switch,
     exchange::Exchange,
     outgoing::Outgoing,
     panics::{Panicked, wall},
+    refusal,
 };
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version, header};
+use ripstop_work::Ending;
 use std::{
     convert::Infallible,
     error::Error as StdError,
@@ -105,9 +107,18 @@ impl Failure {
         let request_id = &exchange.request_id;
         match self {
             Self::Panic => log::error!(request_id:%; "a handler panicked"),
+            Self::Error(err) if is_of_body(&**err) => {
+                log::debug!(request_id:%, err:%; "a handler could not read its request");
+            }
             Self::Error(err) => log::error!(request_id:%, err:%; "a handler failed"),
         }
     }
+}
+
+/// Whether it comes from the request's body: then the peer is at fault, not the handler.
+fn is_of_body(err: &(dyn StdError + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(err), |&err| err.source());
+    chain.any(|err| err.is::<BodyError>())
 }
 
 pin_project_lite::pin_project! {
@@ -198,7 +209,7 @@ where
             Some(refusal) => Err(refusal),
             None => {
                 let outcome = ready!(poll_stage(this.stage.as_mut(), exchange, cx));
-                // Whatever a handler made of a body that was refused while it read it.
+                // Whatever the handler made of it, a body that was refused is answered as such.
                 exchange.progress().refusal().map_or(outcome, Err)
             }
         };
@@ -259,9 +270,14 @@ impl<S, B> Handling<S, B>
 where
     S: Service<Request<Body>, Response = Response<B>>,
 {
-    fn respond(self: Pin<&mut Self>, response: Response<B>) -> Response<Outgoing<B>> {
+    fn respond(self: Pin<&mut Self>, mut response: Response<B>) -> Response<Outgoing<B>> {
+        let says_goodbye = self.http1;
         let mut exchange = self.take_exchange();
         exchange.responds(response.status());
+        if says_goodbye && exchange.conn().worker.ending() != Ending::NotYet {
+            // hyper cannot know it where the connection's first request came after the stop.
+            response.headers_mut().entry(header::CONNECTION).or_insert(refusal::CLOSE);
+        }
         response.map(|body| Outgoing::application(body, exchange))
     }
 

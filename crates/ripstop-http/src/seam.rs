@@ -97,7 +97,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
                 true
             }
             State::Held => match self.conn.switch() {
-                Switch::Undecided | Switch::Wanted => true,
+                Switch::Undecided | Switch::Wanted => {
+                    self.conn.set_reading(Reading::Held);
+                    true
+                }
                 decided => {
                     self.guard.release(decided == Switch::Tunnel);
                     false
@@ -159,7 +162,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
 
     /// Tells the connection where the reading stands after something was read.
     fn note(&mut self) {
-        let begins = self.conn.reading() == Reading::Between;
+        let begins = self.conn.reading() == Reading::Between && self.conn.owes_nothing();
         let reading = match self.guard.state() {
             State::RequestLine if self.kept.is_empty() => Reading::Between,
             State::RequestLine | State::Fields => Reading::Head,
@@ -185,7 +188,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Read for Seam<I> {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            if self.stands_still() {
+            // What may pass comes first: what is decided then stands behind it.
+            if self.passable == 0 && self.stands_still() {
                 // The driver looks after each poll, and polls again when it is decided.
                 return Poll::Pending;
             }

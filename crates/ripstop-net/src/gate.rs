@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::Notify,
+    sync::{Notify, watch},
 };
 
 /// How many connections one lease is good for.
@@ -58,6 +58,8 @@ pub struct Gate<R> {
     plain: bool,
     /// Out of descriptors, and said so.
     pausing: AtomicBool,
+    /// Goes after the listener, since it comes after it, and so tells that it is closed.
+    open: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl<R: Reception> Gate<R> {
             reserve: Mutex::new(Reserve::new()?),
             plain,
             pausing: AtomicBool::new(false),
+            open: watch::Sender::new(()),
         });
         gate.give(|_| true);
         Ok(gate)
@@ -104,10 +107,19 @@ impl<R: Reception> Gate<R> {
     }
 
     /// Stops accepting. Connections that were accepted go on. The listener itself closes when the
-    /// last reference to the gate is gone.
+    /// last reference to the gate is gone, of which the worker that accepts has one.
     pub fn close(&self) {
         self.lock().closed = true;
         self.recalled.notify_waiters();
+    }
+
+    /// Waits until the listener is closed, without a reference to the gate.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<R> {
+        let mut open = self.open.subscribe();
+        async move {
+            // Nothing is ever sent: what ends the wait is the end of the sender.
+            let _ = open.changed().await;
+        }
     }
 
     /// Takes the lease back if its holder is stuck, and gives it to another worker.
@@ -132,7 +144,7 @@ impl<R: Reception> Gate<R> {
         lease.number += 1;
         lease.holder = next;
         let worker = &self.workers.list()[next];
-        worker.spawn(hold(self.clone(), worker.clone(), lease.number));
+        worker.spawn_service(hold(self.clone(), worker.clone(), lease.number));
         true
     }
 

@@ -28,5 +28,5 @@ pub use error::Error;
 pub use load::LoadCell;
 pub use sink::{Note, Sink, Target};
 pub use tasks::Drained;
-pub use worker::Worker;
+pub use worker::{Ending, Worker};
 pub use workers::{Options, Workers, cpus};

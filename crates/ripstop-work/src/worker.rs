@@ -11,7 +11,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -25,8 +25,10 @@ pub struct Worker {
     load: Arc<LoadCell>,
     clock: Arc<Clock>,
     tasks: Arc<Tasks>,
-    /// Set once: connections end after the request they are at.
-    draining: AtomicBool,
+    /// Tasks that a drain does not wait for.
+    services: Arc<Tasks>,
+    /// How far connections are asked to end; an [`Ending`].
+    end: AtomicU8,
     pub(crate) plugs: Arc<Plugs>,
     /// The marks of the worker's threads; each thread adds its own when it starts.
     marks: Arc<Mutex<Vec<Arc<PollMark>>>>,
@@ -48,7 +50,8 @@ impl Worker {
             load: Arc::default(),
             clock: Arc::new(Clock::new(options.tick)),
             tasks: Arc::default(),
-            draining: AtomicBool::new(false),
+            services: Arc::default(),
+            end: AtomicU8::new(Ending::NotYet as u8),
             plugs: Arc::default(),
             marks,
         });
@@ -85,6 +88,11 @@ impl Worker {
         self.handle.spawn(Task::new(&self.tasks, future));
     }
 
+    /// Runs a task that does not count as work: a drain does not wait for it, its owner ends it.
+    pub fn spawn_service(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(Task::new(&self.services, future));
+    }
+
     /// Like [`Worker::spawn`], for a task that owns a connection: it counts as the worker's load
     /// from now until it ends.
     pub fn spawn_connection(&self, future: impl Future<Output = ()> + Send + 'static) {
@@ -100,16 +108,20 @@ impl Worker {
         self.tasks.running()
     }
 
-    /// Asks every connection of this worker to end after the request it is at.
-    pub fn drain(&self) {
-        self.draining.store(true, Relaxed);
+    /// Asks every connection of this worker to end. Whoever has registered with the worker's clock
+    /// is woken.
+    pub fn end(&self, ending: Ending) {
+        self.end.store(ending as u8, Relaxed);
         self.clock.wake_all();
     }
 
-    /// Whether connections are asked to end. Whoever has registered with the worker's clock is
-    /// woken when this becomes true.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Relaxed)
+    /// How far connections are asked to end.
+    pub fn ending(&self) -> Ending {
+        match self.end.load(Relaxed) {
+            0 => Ending::NotYet,
+            1 => Ending::AfterRequest,
+            _ => Ending::AtOnce,
+        }
     }
 
     /// Waits until no task of this worker is left, at most `deadline`.
@@ -132,6 +144,17 @@ impl Worker {
         let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         into.extend(marks.iter().map(|mark| mark.read()));
     }
+}
+
+/// How far the connections of a worker are asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Not at all.
+    NotYet,
+    /// Each after the request it is at.
+    AfterRequest,
+    /// Whatever they are at.
+    AtOnce,
 }
 
 /// Counts a connection as long as it lives.

@@ -1,7 +1,7 @@
 //! All workers of a process, with the watchdog over them.
 
 use crate::{
-    Drained, Error, Worker,
+    Drained, Ending, Error, Worker,
     watchdog::{Bell, Watchdog},
 };
 use ripstop_balance::Load;
@@ -92,10 +92,10 @@ impl Workers {
         self.drowned.notified().await;
     }
 
-    /// Asks every connection to end after the request it is at.
-    pub fn drain(&self) {
+    /// Asks every connection to end.
+    pub fn end(&self, ending: Ending) {
         for worker in &self.workers {
-            worker.drain();
+            worker.end(ending);
         }
     }
 

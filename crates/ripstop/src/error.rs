@@ -45,7 +45,7 @@ impl fmt::Display for Error {
         match self {
             Self::NothingToListenOn => f.write_str("no address to listen on was given"),
             Self::Listen(faults) => {
-                let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+                let faults: Vec<_> = faults.iter().map(|fault| chain(fault)).collect();
                 f.write_str(&faults.join("; "))
             }
             Self::Workers(_) => f.write_str("the workers cannot be started"),
@@ -64,13 +64,25 @@ impl std::error::Error for Error {
     }
 }
 
+/// A fault with its causes: several faults have no chain of their own to show them by.
+fn chain(fault: &ListenError) -> String {
+    let mut text = fault.to_string();
+    let mut cause = std::error::Error::source(fault);
+    while let Some(err) = cause {
+        text.push_str(": ");
+        text.push_str(&err.to_string());
+        cause = err.source();
+    }
+    text
+}
+
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address { address, source } => write!(f, "address {address:?}: {source}"),
-            Self::Bind(err) => write!(f, "{err}"),
-            Self::Tls { listener, source } => write!(f, "listener {listener}: {source}"),
-            Self::Reserve(err) => write!(f, "no descriptor for the reserve: {err}"),
+            Self::Address { address, .. } => write!(f, "address {address:?}"),
+            Self::Bind(err) => err.fmt(f),
+            Self::Tls { listener, .. } => write!(f, "listener {listener}"),
+            Self::Reserve(_) => f.write_str("no descriptor for the reserve of a listener"),
         }
     }
 }
@@ -79,7 +91,7 @@ impl std::error::Error for ListenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Address { source, .. } => Some(source),
-            Self::Bind(err) => Some(err),
+            Self::Bind(err) => err.source(),
             Self::Tls { source, .. } => Some(source),
             Self::Reserve(err) => Some(err),
         }

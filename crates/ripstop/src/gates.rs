@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use ripstop_http::{Handler, Shared};
 use ripstop_net::{Address, Gate, Inherited, Listener, Refreshed, Tls};
 use ripstop_work::Workers;
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// All gates of a server.
 #[derive(Debug)]
@@ -15,7 +15,6 @@ pub(crate) struct Gates<S> {
     workers: Arc<Workers>,
     /// Looked at by each new connection.
     shared: Arc<ArcSwap<Shared>>,
-    inherited: Inherited,
     open: Vec<Open<S>>,
 }
 
@@ -26,6 +25,9 @@ struct Open<S> {
     tls: Option<Tls>,
     gate: Arc<Gate<Door<S>>>,
 }
+
+/// Listeners that close as soon as the workers that accept notice it.
+pub(crate) struct Closing(Vec<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 /// A listener that is bound, but not accepted on yet.
 struct Bound {
@@ -40,27 +42,30 @@ impl<S: Handler + Sync> Gates<S> {
         service: S,
         workers: Arc<Workers>,
         options: &Options,
-        inherited: Inherited,
+        inherited: &Inherited,
     ) -> Result<Self, Error> {
         let shared = Arc::new(ArcSwap::from_pointee(options.shared()));
-        let mut gates = Self { service, workers, shared, inherited, open: Vec::new() };
-        gates.apply(options)?;
+        let mut gates = Self { service, workers, shared, open: Vec::new() };
+        gates.apply(options, inherited)?;
         Ok(gates)
     }
 
-    /// Takes new options: all of them, or nothing where something fails.
-    pub(crate) fn apply(&mut self, options: &Options) -> Result<(), Error> {
+    /// Takes new options: all of them, or nothing where something fails. The listeners that are
+    /// no longer wanted close by and by.
+    pub(crate) fn apply(
+        &mut self,
+        options: &Options,
+        inherited: &Inherited,
+    ) -> Result<Closing, Error> {
         if options.listen.is_empty() {
             return Err(Error::NothingToListenOn);
         }
         let fresh = options.listen.iter().filter(|listen| !self.has(listen));
-        let bound = bind_all(fresh, &self.inherited)?;
+        let bound = bind_all(fresh, inherited)?;
         let opened = self.open_gates(bound, options)?;
         let (stay, go): (Vec<_>, Vec<_>) =
             self.open.drain(..).partition(|open| stays(&open.listen, &options.listen));
-        for open in go {
-            open.gate.close();
-        }
+        let closing = Closing::of(go);
         self.open = stay;
         self.open.extend(opened);
         self.shared.store(Arc::new(options.shared()));
@@ -68,7 +73,7 @@ impl<S: Handler + Sync> Gates<S> {
         for worker in self.workers.list() {
             worker.clock().set_tick(tick);
         }
-        Ok(())
+        Ok(closing)
     }
 
     /// Opens all of them, or none.
@@ -117,10 +122,8 @@ impl<S: Handler + Sync> Gates<S> {
     }
 
     /// Stops accepting.
-    pub(crate) fn close(&mut self) {
-        for open in self.open.drain(..) {
-            open.gate.close();
-        }
+    pub(crate) fn close(&mut self) -> Closing {
+        Closing::of(std::mem::take(&mut self.open))
     }
 
     /// Gives the leases of stuck workers to others.
@@ -134,6 +137,29 @@ impl<S: Handler + Sync> Gates<S> {
     pub(crate) fn tls(&self) -> Vec<(Arc<str>, Tls)> {
         let of = |open: &Open<S>| Some((open.gate.listener().name().clone(), open.tls.clone()?));
         self.open.iter().filter_map(of).collect()
+    }
+}
+
+impl Closing {
+    fn of<S: Handler + Sync>(gates: Vec<Open<S>>) -> Self {
+        let close = |open: Open<S>| {
+            open.gate.close();
+            Box::pin(open.gate.closed()) as _
+        };
+        Self(gates.into_iter().map(close).collect())
+    }
+
+    /// Waits until their addresses are free again, at most for `deadline`: a worker that is stuck
+    /// does not notice.
+    pub(crate) async fn wait(self, deadline: Duration) {
+        let all = async {
+            for closed in self.0 {
+                closed.await;
+            }
+        };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            log::warn!("a listener is still open: the worker that accepts on it is stuck");
+        }
     }
 }
 

@@ -26,7 +26,7 @@ mod signals;
 
 pub use error::{Error, ListenError};
 pub use options::{Listen, Options};
-pub use running::{Handle, Outcome, Reload, Running};
+pub use running::{Handle, Outcome, Running};
 pub use server::Server;
 
 pub use ripstop_balance::Placement;

@@ -12,7 +12,7 @@ use crate::{
 use ripstop_admin::Health;
 use ripstop_http::Handler;
 use ripstop_net::Inherited;
-use ripstop_work::{Drained, Workers, blocking};
+use ripstop_work::{Drained, Ending, Workers, blocking};
 use std::{
     sync::{Arc, mpsc as std_mpsc},
     thread::{self, JoinHandle},
@@ -29,6 +29,12 @@ use tokio::{
 
 /// How often certificate files are looked at.
 const TLS_LOOK: Duration = Duration::from_secs(1);
+
+/// How long connections that are cut off may take to end.
+const CUT_TIME: Duration = Duration::from_millis(200);
+
+/// How long a listener that is closed is waited for.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +71,8 @@ pub struct Handle {
 /// New options, and where to say what became of them.
 type Apply = (Box<Options>, std_mpsc::SyncSender<Result<(), Error>>);
 
-/// What [`Running::run`] calls on HUP.
-pub type Reload<'a> = dyn FnMut(&Handle) + Send + 'a;
+/// What is called on HUP.
+pub(crate) type Reload<'a> = dyn FnMut(&Handle) + Send + 'a;
 
 impl Handle {
     /// The names of the listeners and the addresses they are bound to; the admin listener last.
@@ -129,16 +135,27 @@ impl Running {
         let runtime = main_runtime()?;
         let health = Health::new();
         let workers = Arc::new(Workers::start(&options.workers).map_err(Error::Workers)?);
+        let gates = Gates::open(service, workers.clone(), &options, &inherited);
         let admin = options
             .admin
             .as_ref()
             .map(|address| admin::open(address, health.clone(), &workers, &inherited))
-            .transpose()?;
-        let gates = Gates::open(service, workers.clone(), &options, inherited)?;
+            .transpose();
+        let (gates, admin) = both(gates, admin)?;
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
-        let main = Main { workers, gates, admin, health, options, stages, applies, listening };
+        let main = Main {
+            workers,
+            gates,
+            admin,
+            health,
+            options,
+            inherited,
+            stages,
+            applies,
+            listening,
+        };
         main.announce();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
@@ -171,19 +188,14 @@ impl Running {
         main.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
     }
 
-    /// Serves until the process gets TERM or INT, or the server is stopped by a handle, and drains;
-    /// a second signal ends it at once. `reload` is called on HUP; without it, HUP is left as it
-    /// is. Blocks the calling thread, which may be one of another runtime.
-    ///
-    /// # Errors
-    ///
-    /// When the signals cannot be taken over.
-    pub fn run(self, mut reload: Option<&mut Reload<'_>>) -> Result<Outcome, Error> {
-        let runtime = main_runtime()?;
-        let mut signals = {
-            let _inside = runtime.enter();
-            Signals::listen(reload.is_some()).map_err(Error::Main)?
-        };
+    /// Serves until a signal or a handle stops it, and drains; a second signal ends it at once.
+    /// The signals were taken over on `runtime`.
+    pub(crate) fn obey(
+        self,
+        runtime: &Runtime,
+        mut signals: Signals,
+        mut reload: Option<&mut Reload<'_>>,
+    ) -> Outcome {
         let handle = self.handle.clone();
         on_own_thread(|| {
             let mut ended = handle.addresses.clone();
@@ -195,7 +207,7 @@ impl Running {
                 }
             }
         });
-        Ok(self.wait())
+        self.wait()
     }
 }
 
@@ -206,6 +218,29 @@ impl Drop for Running {
             // Its panic has been printed, and whoever drops does not ask for the outcome.
             let _ = main.join();
         }
+    }
+}
+
+/// Both, or the faults of both and nothing left open.
+fn both<S: Handler + Sync>(
+    gates: Result<Gates<S>, Error>,
+    admin: Result<Option<AdminGate>, Error>,
+) -> Result<(Gates<S>, Option<AdminGate>), Error> {
+    match (gates, admin) {
+        (Ok(gates), Ok(admin)) => Ok((gates, admin)),
+        (Ok(mut gates), Err(err)) => {
+            gates.close();
+            Err(err)
+        }
+        (Err(err), Ok(admin)) => {
+            admin.inspect(|admin| admin.close());
+            Err(err)
+        }
+        (Err(Error::Listen(mut faults)), Err(Error::Listen(more))) => {
+            faults.extend(more);
+            Err(Error::Listen(faults))
+        }
+        (Err(err), Err(_)) => Err(err),
     }
 }
 
@@ -246,6 +281,7 @@ struct Main<S> {
     admin: Option<AdminGate>,
     health: Health,
     options: Options,
+    inherited: Inherited,
     stages: watch::Receiver<Stage>,
     applies: mpsc::Receiver<Apply>,
     listening: watch::Sender<Vec<(Arc<str>, Address)>>,
@@ -270,7 +306,7 @@ impl<S: Handler + Sync> Main<S> {
                 () = reached(&mut self.stages, Stage::Draining) => return,
                 Some((options, told)) = self.applies.recv() => {
                     // Nobody may wait for the answer any more; the options count all the same.
-                    let _ = told.send(self.apply(*options));
+                    let _ = told.send(self.apply(*options).await);
                 }
                 () = self.workers.drowned() => self.gates.recall_from_stuck(),
                 _ = look.tick(), if !acceptors.is_empty() => {
@@ -280,18 +316,19 @@ impl<S: Handler + Sync> Main<S> {
         }
     }
 
-    fn apply(&mut self, options: Options) -> Result<(), Error> {
-        self.gates.apply(&options)?;
+    async fn apply(&mut self, options: Options) -> Result<(), Error> {
+        let closing = self.gates.apply(&options, &self.inherited)?;
         self.options = options;
         self.announce();
+        closing.wait(CLOSE_PATIENCE).await;
         Ok(())
     }
 
     /// Lets what runs finish, for as long as that may take.
     async fn end(&mut self) -> Outcome {
         self.health.draining();
-        self.gates.close();
-        self.workers.drain();
+        let closing = self.gates.close();
+        self.workers.end(Ending::AfterRequest);
         log::info!(seconds = self.options.drain.as_secs(); "draining");
         let drained = tokio::select! {
             drained = self.workers.drained(self.options.drain) => drained,
@@ -299,6 +336,12 @@ impl<S: Handler + Sync> Main<S> {
                 self.workers.drained(Duration::ZERO).await
             }
         };
+        if drained != Drained::Whole {
+            // What is cut is reset, so that nobody takes it for whole.
+            self.workers.end(Ending::AtOnce);
+            self.workers.drained(CUT_TIME).await;
+        }
+        closing.wait(CLOSE_PATIENCE).await;
         if let Some(admin) = &self.admin {
             admin.close();
         }

@@ -1,8 +1,9 @@
 //! The server: an application and options, until it is started.
 
 use crate::{
-    Address, Error, Listen, ListenError, Options, Outcome, Running,
-    running::{main_runtime, on_own_thread},
+    Address, Error, Handle, Listen, ListenError, Options, Outcome, Running,
+    running::{Reload, main_runtime, on_own_thread},
+    signals::Signals,
 };
 use ripstop_http::Handler;
 use ripstop_net::{Inherited, ListenerOptions};
@@ -86,7 +87,34 @@ impl<S: Handler + Sync> Server<S> {
     ///
     /// As [`Server::start`].
     pub fn run(self) -> Result<Outcome, Error> {
-        self.start()?.run(None)
+        self.run_with(None, |_| {})
+    }
+
+    /// As [`Server::run`]; calls `started` when everything is bound, and `reload` on HUP. Without
+    /// `run_reloading`, HUP is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub fn run_reloading(
+        self,
+        started: impl FnOnce(&Running),
+        mut reload: impl FnMut(&Handle) + Send,
+    ) -> Result<Outcome, Error> {
+        self.run_with(Some(&mut reload), started)
+    }
+
+    fn run_with(
+        self,
+        reload: Option<&mut Reload<'_>>,
+        started: impl FnOnce(&Running),
+    ) -> Result<Outcome, Error> {
+        let runtime = main_runtime()?;
+        // Before the start, so that whoever sees it listen can end it by a signal.
+        let signals = Signals::listen(&runtime, reload.is_some()).map_err(Error::Main)?;
+        let running = self.start()?;
+        started(&running);
+        Ok(running.obey(&runtime, signals, reload))
     }
 
     /// Serves until `stop` is ready, then drains. Blocks the calling thread; `stop` is polled on

@@ -1,7 +1,10 @@
 //! The signals of a server that runs by itself.
 
 use std::io;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +25,10 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from the operating system's default.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a runtime.
-    pub(crate) fn listen(hangup: bool) -> io::Result<Self> {
+    /// Takes the signals over from the operating system's default; `runtime` has to be the one
+    /// that waits for them.
+    pub(crate) fn listen(runtime: &Runtime, hangup: bool) -> io::Result<Self> {
+        let _inside = runtime.enter();
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -1,14 +1,23 @@
 //! Tables of heads and their refusals.
 
-use super::*;
-use http::Request;
+use super::{Limits, OwnFields, Refusal, Request, Version};
 
-fn head(method: &str, target: &str, headers: &[(&str, &str)], version: Version) -> Parts {
+fn head(method: &str, target: &str, headers: &[(&str, &str)], version: Version) -> Request<()> {
     let mut builder = Request::builder().method(method).uri(target).version(version);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    builder.body(()).unwrap().into_parts().0
+    builder.body(()).unwrap()
+}
+
+/// Finds the fields and admits.
+fn admit(
+    request: &Request<()>,
+    body_length: Option<u64>,
+    limits: &Limits,
+    connect: bool,
+) -> Result<(), Refusal> {
+    super::admit(request, &OwnFields::find(request.headers()), body_length, limits, connect)
 }
 
 #[track_caller]
