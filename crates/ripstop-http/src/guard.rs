@@ -35,8 +35,8 @@ pub(crate) enum State {
     ChunkEnd,
     /// In the trailer section.
     Trailers,
-    /// After a head that may turn the connection into a tunnel: nothing is passed on until the
-    /// answer is known.
+    /// After the head of a `CONNECT`, or a message with `Upgrade`, which may turn the connection
+    /// into a tunnel: nothing is passed on until the answer is known.
     Held,
     /// No HTTP/1 any more: everything is passed on.
     Tunnel,
@@ -118,9 +118,15 @@ impl Guard {
 
     /// Tells what became of a message that was held.
     pub(crate) fn release(&mut self, tunnel: bool) {
-        if self.state == State::Held {
-            self.state = if tunnel { State::Tunnel } else { self.after_head() };
+        if self.state != State::Held {
+            return;
         }
+        self.framing.upgrade = false;
+        self.state = match std::mem::take(&mut self.framing.connect) {
+            _ if tunnel => State::Tunnel,
+            true => self.after_head(),
+            false => State::RequestLine,
+        };
     }
 
     /// Refuses everything from here on.
@@ -142,7 +148,7 @@ impl Guard {
         }
         self.state = match self.state {
             State::ChunkData(_) => State::ChunkEnd,
-            _ => State::RequestLine,
+            _ => self.after_message(),
         };
         // Not more than `there`, so it fits.
         usize::try_from(left).unwrap_or(there)
@@ -207,10 +213,11 @@ impl Guard {
             return Ok(());
         }
         self.first = false;
-        if target(line).len() > self.uri_max {
+        let target = target(line);
+        if target.len() > self.uri_max {
             return Err(Refusal::UriTooLong);
         }
-        self.framing = Framing { holds: line.starts_with(b"CONNECT "), ..Framing::default() };
+        self.framing = Framing { connect: line.starts_with(b"CONNECT "), ..Framing::default() };
         self.section = Section { bytes: line.len() + 2, fields: 0 };
         self.state = State::Fields;
         Ok(())
@@ -222,7 +229,7 @@ impl Guard {
             return self.framing.take_in(line);
         }
         self.framing.check()?;
-        self.state = if self.framing.holds { State::Held } else { self.after_head() };
+        self.state = if self.framing.connect { State::Held } else { self.after_head() };
         Ok(())
     }
 
@@ -231,8 +238,12 @@ impl Guard {
         match self.framing.length {
             _ if self.framing.chunked => State::ChunkSize,
             Some(length) if length > 0 => State::Length(length),
-            _ => State::RequestLine,
+            _ => self.after_message(),
         }
+    }
+
+    fn after_message(&self) -> State {
+        if self.framing.upgrade { State::Held } else { State::RequestLine }
     }
 
     fn chunk_size(&mut self, line: &[u8]) -> Result<(), Refusal> {
@@ -254,7 +265,7 @@ impl Guard {
     fn trailer_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
         self.measure(line)?;
         if line.is_empty() {
-            self.state = State::RequestLine;
+            self.state = self.after_message();
         }
         Ok(())
     }

@@ -7,8 +7,10 @@ use crate::Refusal;
 pub(super) struct Framing {
     pub(super) length: Option<u64>,
     pub(super) chunked: bool,
-    /// The message may turn the connection into a tunnel.
-    pub(super) holds: bool,
+    /// `CONNECT`: what follows the head may be a tunnel.
+    pub(super) connect: bool,
+    /// `Upgrade`: what follows the message, its body included, may be a tunnel.
+    pub(super) upgrade: bool,
 }
 
 impl Framing {
@@ -24,7 +26,7 @@ impl Framing {
                 None => Ok(()),
             },
             Some(b'u' | b'U') => {
-                self.holds |= value_of(line, b"upgrade").is_some();
+                self.upgrade |= value_of(line, b"upgrade").is_some();
                 Ok(())
             }
             _ => Ok(()),

@@ -89,7 +89,8 @@ fn unknown_codings_are_refused_as_such() {
 
 #[test]
 fn bad_chunks_are_refused() {
-    for body in ["x\r\n", "5\nhello", "5\r\nhelloX", "5\r\nhello\n", "5;\r\n", "0\r\n a: b\r\n\r\n"] {
+    for body in ["x\r\n", "5\nhello", "5\r\nhelloX", "5\r\nhello\n", "5;\r\n", "0\r\n a: b\r\n\r\n"]
+    {
         check(&format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}"), BAD);
     }
     let extensions = format!("1;{}\r\nx\r\n", "a".repeat(4000)).repeat(5);
@@ -121,6 +122,19 @@ fn limits_hold_for_whole_and_for_endless_lines() {
     check_limited("GET / HTTP/1.1\r\nA: b\r\nA: b\r\nA: b\r\n", &limits, too_large);
     check_limited(&format!("GET / HTTP/1.1\r\nA: {}\r\n", "b".repeat(90)), &limits, too_large);
     check_limited(&format!("GET / HTTP/1.1\r\nA: {}", "b".repeat(90)), &limits, too_large);
+}
+
+#[test]
+fn the_body_of_an_upgrade_is_passed_on_before_the_answer() {
+    for (fields, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "0\r\n\r\n")]
+    {
+        let message = format!("POST / HTTP/1.1\r\nUpgrade: x\r\n{fields}\r\n\r\n{body}");
+        let mut guard = Guard::new(&Limits::default());
+        assert_eq!(guard.feed(format!("{message}GET").as_bytes()), message.len());
+        assert_eq!(guard.state(), State::Held);
+        guard.release(false);
+        assert_eq!(guard.state(), State::RequestLine);
+    }
 }
 
 #[test]
