@@ -217,6 +217,10 @@ impl Guard {
         if target.len() > self.uri_max {
             return Err(Refusal::UriTooLong);
         }
+        // RFC 9110 section 7.1: a fragment is not sent; hyper would cut it off.
+        if memchr::memchr(b'#', target).is_some() {
+            return Err(Refusal::BadTarget);
+        }
         self.framing = Framing { connect: line.starts_with(b"CONNECT "), ..Framing::default() };
         self.section = Section { bytes: line.len() + 2, fields: 0 };
         self.state = State::Fields;
