@@ -26,6 +26,9 @@ pub(crate) struct Conn {
     open: AtomicUsize,
     /// HTTP/1: everything that was owed has left hyper's buffer.
     pub(crate) flushed: AtomicBool,
+    /// HTTP/1: a request was refused in a way that ends the connection: its peer may go on
+    /// sending, and must get the answer all the same.
+    pub(crate) refused: AtomicBool,
     /// HTTP/1: where the reading side stands; a [`Reading`].
     reading: AtomicU8,
     /// HTTP/1: what became of a message that may turn the connection into a tunnel; a
@@ -116,6 +119,7 @@ impl Conn {
             progress,
             open: AtomicUsize::new(0),
             flushed: AtomicBool::new(true),
+            refused: AtomicBool::new(false),
             reading: AtomicU8::new(Reading::Fresh.to_number()),
             switch: AtomicU8::new(Switch::Undecided as u8),
         }

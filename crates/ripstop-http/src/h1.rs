@@ -80,7 +80,8 @@ where
         Step::Finished => {
             let read_whole = conn.reading() == Reading::Between
                 && kept.is_empty()
-                && parts.read_buf.is_empty();
+                && parts.read_buf.is_empty()
+                && !conn.refused.load(Relaxed);
             finish(wire, read_whole).await;
         }
         Step::Answered => linger(wire).await,

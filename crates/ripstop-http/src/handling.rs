@@ -15,6 +15,7 @@ use std::{
     error::Error as StdError,
     future::Future,
     pin::Pin,
+    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, ready},
 };
 use tokio::sync::oneshot;
@@ -288,6 +289,9 @@ where
         let mut response = refusal.response(self.http1);
         let mut exchange = self.take_exchange();
         exchange.conn().set_switch(Switch::Stay);
+        if !refusal.keeps_connection() {
+            exchange.conn().refused.store(true, Relaxed);
+        }
         exchange.responds(response.status());
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, exchange.request_id.to_header_value());
@@ -296,7 +300,7 @@ where
 
     fn take_exchange(self: Pin<&mut Self>) -> Exchange {
         let exchange = self.project().exchange.take().expect("an exchange has one response");
-        exchange.conn().flushed.store(false, std::sync::atomic::Ordering::Relaxed);
+        exchange.conn().flushed.store(false, Relaxed);
         exchange
     }
 }
