@@ -119,7 +119,7 @@ impl Failure {
 /// Whether it comes from the request's body: then the peer is at fault, not the handler.
 fn is_of_body(err: &(dyn StdError + 'static)) -> bool {
     let mut chain = std::iter::successors(Some(err), |&err| err.source());
-    chain.any(|err| err.is::<BodyError>())
+    chain.any(<dyn StdError>::is::<BodyError>)
 }
 
 pin_project_lite::pin_project! {
