@@ -1,0 +1,279 @@
+//! Deadlines of HTTP/1 connections and their requests. Outcome and order are looked at, and that
+//! nothing happens too early; how late it may be, a busy machine decides.
+
+use super::{
+    refusals::assert_ended,
+    site::{PIECE, SHORT, Site},
+};
+use ripstop_testkit::{Client, Ending};
+use std::time::{Duration, Instant};
+
+/// Long enough not to pass while something shorter is tested.
+const LONG: Option<Duration> = Some(Duration::from_secs(60));
+
+/// Expects a 408 not before `SHORT` has passed since `begin`, and the end.
+#[track_caller]
+fn assert_408(client: &mut Client, begin: Instant) {
+    let response = client.response().unwrap();
+    assert_eq!((response.status(), response.header("connection")), (408, Some("close")));
+    assert_not_early(begin);
+    assert_ended(client, "408");
+}
+
+#[track_caller]
+fn assert_not_early(begin: Instant) {
+    assert!(begin.elapsed() >= SHORT, "after {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_silent_client_is_closed_without_an_answer() {
+    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
+    let begin = Instant::now();
+    let mut client = site.client();
+    assert_ended(&mut client, "silent");
+    assert_not_early(begin);
+}
+
+#[test]
+fn a_head_that_does_not_end_in_time_is_answered_408() {
+    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
+    for part in ["G", "GET / HTTP/1.1", "GET / HTTP/1.1\r\nHost: test\r\n", "PRI * HTTP/2"] {
+        let begin = Instant::now();
+        let mut client = site.client();
+        client.send(part).unwrap();
+        assert_408(&mut client, begin);
+    }
+    assert_eq!(site.probe.begun(), 0);
+}
+
+#[test]
+fn a_head_that_trickles_gains_no_time() {
+    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
+    let begin = Instant::now();
+    let mut client = site.client();
+    let head = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(10_000));
+    let sent = client.send_slowly(&head, 1, Duration::from_millis(10)).unwrap();
+    assert!(sent < head.len(), "it was read to its end");
+    assert_408(&mut client, begin);
+}
+
+#[test]
+fn the_time_of_a_later_head_runs_from_its_first_byte() {
+    let site = Site::with_timeouts(|timeouts| {
+        timeouts.header = Some(SHORT);
+        timeouts.idle = LONG;
+    });
+    let mut client = site.client();
+    assert_eq!(client.get("/").unwrap().status(), 200);
+    assert!(client.is_quiet_for(SHORT * 2).unwrap(), "between requests only idle counts");
+    let begin = Instant::now();
+    client.send("GET / HTTP/1.1\r\nHo").unwrap();
+    assert_408(&mut client, begin);
+    assert_eq!(site.probe.begun(), 1);
+}
+
+#[test]
+fn the_time_of_a_head_does_not_run_while_an_earlier_request_is_handled() {
+    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
+    for first in [true, false] {
+        let mut client = site.client();
+        if !first {
+            assert_eq!(client.get("/").unwrap().status(), 200);
+        }
+        client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHo").unwrap();
+        assert!(
+            client.is_quiet_for(SHORT * 2).unwrap(),
+            "the slow request was cut (first: {first})"
+        );
+        site.probe.release();
+        assert_eq!(client.response().unwrap().text(), "waited");
+        client.send("st: test\r\n\r\n").unwrap();
+        assert_eq!(client.response().unwrap().text(), "hello");
+    }
+}
+
+#[test]
+fn a_head_begun_during_another_request_has_its_time_too() {
+    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
+    let mut client = site.client();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHo").unwrap();
+    let begin = Instant::now();
+    assert_eq!(client.response().unwrap().text(), "hello");
+    let response = client.response().unwrap();
+    assert_eq!(response.status(), 408);
+    // The server's clock started before ours.
+    assert!(begin.elapsed() >= SHORT / 2);
+    assert_ended(&mut client, "second head");
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_an_answer() {
+    let site = Site::with_timeouts(|timeouts| timeouts.idle = Some(SHORT));
+    let mut client = site.client();
+    for _ in 0..2 {
+        assert_eq!(client.get("/").unwrap().status(), 200);
+    }
+    let begin = Instant::now();
+    assert_ended(&mut client, "idle");
+    assert!(begin.elapsed() >= SHORT / 2, "after {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_connection_in_use_is_not_idle() {
+    let site = Site::with_timeouts(|timeouts| timeouts.idle = Some(SHORT));
+    let mut client = site.client();
+    client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    assert!(client.is_quiet_for(SHORT * 2).unwrap());
+    site.probe.release();
+    assert_eq!(client.response().unwrap().text(), "waited");
+}
+
+const POST: &str = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n";
+
+#[test]
+fn a_body_that_stalls_is_answered_408() {
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(SHORT));
+    let chunked = "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for part in [POST.to_owned(), POST.to_owned() + "hello", chunked.to_owned() + "5\r\nhel"] {
+        let begin = Instant::now();
+        let mut client = site.client();
+        client.send(part).unwrap();
+        assert_408(&mut client, begin);
+    }
+    assert_eq!((site.probe.begun(), site.probe.dropped()), (3, 3));
+}
+
+#[test]
+fn a_body_that_makes_progress_is_not_cut() {
+    let body = SHORT * 2;
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(body));
+    let mut client = site.client();
+    let begin = Instant::now();
+    client.send(POST).unwrap();
+    assert_eq!(client.send_slowly("0123456789", 1, body / 5).unwrap(), 10);
+    assert!(begin.elapsed() > body, "it came faster than the deadline");
+    assert_eq!(client.response().unwrap().text(), "0123456789");
+    assert_eq!(client.get("/").unwrap().text(), "hello");
+}
+
+#[test]
+fn a_body_that_nobody_waits_for_has_no_deadline() {
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(SHORT));
+    let mut client = site.client();
+    client.send(POST.replace("/echo", "/wait")).unwrap();
+    assert!(client.is_quiet_for(SHORT * 2).unwrap());
+    site.probe.release();
+    assert_eq!(client.response().unwrap().text(), "waited");
+}
+
+#[test]
+fn a_response_that_has_begun_is_reset_when_the_body_stalls() {
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(SHORT));
+    let mut client = site.client();
+    client.send(POST.replace("/echo", "/mirror") + "hello").unwrap();
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(client.ending().unwrap().1, Ending::Cut);
+}
+
+#[test]
+fn a_client_that_does_not_read_is_reset_and_costs_little_memory() {
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(SHORT));
+    let mut client = site.client();
+    client.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    // The handler has finished; its body is given up.
+    site.probe.await_dropped(1);
+    let produced = site.probe.produced();
+    assert!(produced <= 16 << 20, "{produced} bytes for nobody");
+    assert_eq!(client.ending().unwrap().1, Ending::Cut);
+    site.assert_serves();
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_not_cut() {
+    let write = SHORT * 5;
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(write));
+    let mut client = site.client();
+    client.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let begin = Instant::now();
+    while begin.elapsed() < write * 2 {
+        client.read_exact(16 * PIECE).unwrap();
+        // Data is always there: this only takes time away from reading.
+        let _ = ripstop_testkit::until(SHORT / 4, || false);
+    }
+    assert_eq!(site.probe.dropped(), 0);
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_answered_504_and_its_handler_dropped() {
+    let site = Site::with_timeouts(|timeouts| timeouts.request = Some(SHORT));
+    let begin = Instant::now();
+    let mut client = site.client();
+    let response = client.get("/wait").unwrap();
+    assert_eq!(response.status(), 504);
+    assert!(response.header("x-request-id").is_some());
+    assert_not_early(begin);
+    assert_eq!((site.probe.begun(), site.probe.dropped()), (1, 1));
+    // It was read whole, so the connection goes on.
+    assert_eq!(response.header("connection"), None);
+    assert_eq!(client.get("/").unwrap().text(), "hello");
+    assert_eq!(client.get("/wait").unwrap().status(), 504);
+    assert_eq!(client.get("/").unwrap().text(), "hello");
+}
+
+#[test]
+fn a_504_to_a_request_with_an_unread_body_ends_the_connection() {
+    let site = Site::with_timeouts(|timeouts| timeouts.request = Some(SHORT));
+    let mut client = site.client();
+    client.send(POST.replace("/echo", "/wait") + "hello").unwrap();
+    assert_eq!(client.response().unwrap().status(), 504);
+    assert_ended(&mut client, "half a body");
+    assert_eq!(site.probe.begun(), 1);
+}
+
+#[test]
+fn the_time_of_a_request_starts_anew_with_each_piece_of_its_body() {
+    let request = SHORT * 2;
+    let site = Site::with_timeouts(|timeouts| timeouts.request = Some(request));
+    let mut client = site.client();
+    let begin = Instant::now();
+    client.send(POST).unwrap();
+    assert_eq!(client.send_slowly("0123456789", 1, request / 5).unwrap(), 10);
+    assert!(begin.elapsed() > request, "it came faster than the deadline");
+    assert_eq!(client.response().unwrap().text(), "0123456789");
+}
+
+#[test]
+fn the_time_of_a_request_ends_with_the_head_of_its_response() {
+    let site = Site::with_timeouts(|timeouts| timeouts.request = Some(SHORT));
+    let mut client = site.client();
+    client.send(POST.replace("/echo", "/mirror") + "hello").unwrap();
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(client.read_exact(5).unwrap(), b"hello");
+    assert!(client.is_quiet_for(SHORT * 2).unwrap(), "cut while it streamed");
+    client.send("world").unwrap();
+    assert_eq!(client.read_exact(5).unwrap(), b"world");
+}
+
+#[test]
+fn an_old_connection_is_asked_to_end_after_its_request() {
+    let site = Site::with_timeouts(|timeouts| timeouts.connection_age = Some(SHORT));
+    let begin = Instant::now();
+    let mut client = site.client();
+    client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    assert!(client.is_quiet_for(SHORT * 2).unwrap());
+    site.probe.release();
+    let response = client.response().unwrap();
+    assert_eq!((response.text(), response.header("connection")), ("waited".into(), Some("close")));
+    assert_not_early(begin);
+    assert_ended(&mut client, "old");
+}
+
+#[test]
+fn an_old_connection_that_is_idle_is_closed() {
+    let site = Site::with_timeouts(|timeouts| timeouts.connection_age = Some(SHORT));
+    let begin = Instant::now();
+    let mut client = site.client();
+    assert_eq!(client.get("/").unwrap().header("connection"), None);
+    assert_ended(&mut client, "old and idle");
+    assert_not_early(begin);
+}

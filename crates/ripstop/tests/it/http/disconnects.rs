@@ -1,0 +1,101 @@
+//! What becomes of a handler whose client has gone.
+
+use super::site::{QUIET, Site, options};
+use ripstop::Disconnect;
+use ripstop_testkit::Client;
+
+const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n";
+
+fn site(disconnect: Disconnect) -> Site {
+    let mut options = options();
+    options.disconnect = disconnect;
+    Site::start(options)
+}
+
+/// A client with a handler at work.
+fn waiting(site: &Site, request: &str) -> Client {
+    let mut client = site.client();
+    client.send(request).unwrap();
+    site.probe.await_begun(1);
+    client
+}
+
+#[test]
+fn a_handler_is_dropped_when_its_client_closes() {
+    let site = site(Disconnect::CancelHandler);
+    drop(waiting(&site, WAIT));
+    site.probe.await_dropped(1);
+    assert_eq!(site.probe.finished(), 0);
+}
+
+#[test]
+fn a_handler_is_dropped_when_its_client_resets() {
+    let site = site(Disconnect::CancelHandler);
+    waiting(&site, WAIT).reset().unwrap();
+    site.probe.await_dropped(1);
+    assert_eq!(site.probe.finished(), 0);
+}
+
+#[test]
+fn a_handler_that_reads_is_dropped_when_its_client_goes_amid_the_body() {
+    let site = site(Disconnect::CancelHandler);
+    let post = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello";
+    drop(waiting(&site, post));
+    site.probe.await_dropped(1);
+    assert_eq!(site.probe.finished(), 0);
+}
+
+#[test]
+fn a_body_is_dropped_when_its_client_goes() {
+    let site = site(Disconnect::CancelHandler);
+    let mut client = site.client();
+    client.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    client.read_exact(1 << 20).unwrap();
+    drop(client);
+    site.probe.await_dropped(1);
+}
+
+#[test]
+fn a_handler_that_is_told_to_runs_to_its_end_without_its_client() {
+    for reset in [false, true] {
+        let site = site(Disconnect::RunToEnd);
+        let client = waiting(&site, WAIT);
+        if reset {
+            client.reset().unwrap();
+        } else {
+            drop(client);
+        }
+        // Were it dropped, that would show here; the release after it shows that it was not.
+        assert!(!ripstop_testkit::until(QUIET, || site.probe.dropped() > 0));
+        site.probe.release();
+        site.probe.await_finished(1);
+        assert_eq!(site.probe.dropped(), 0);
+        site.assert_serves();
+    }
+}
+
+#[test]
+fn a_handler_that_runs_to_its_end_answers_as_any_other() {
+    let site = site(Disconnect::RunToEnd);
+    let mut client = site.client();
+    let post = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello";
+    for _ in 0..3 {
+        client.send(post).unwrap();
+        assert_eq!(client.response().unwrap().text(), "hello");
+    }
+}
+
+#[test]
+fn no_worker_keeps_anything_of_clients_that_have_gone() {
+    let site = site(Disconnect::CancelHandler);
+    let mut clients: Vec<_> = (0..20).map(|_| site.client()).collect();
+    for client in &mut clients {
+        client.send(WAIT).unwrap();
+    }
+    site.probe.await_begun(20);
+    drop(clients);
+    site.probe.await_dropped(20);
+    site.running.stop();
+    let Site { running, .. } = site;
+    assert_eq!(running.wait(), ripstop::Outcome::Drained);
+}

@@ -1,0 +1,182 @@
+//! Messages whose framing two readers could take for two things: all refused, nothing behind them
+//! is read.
+
+use super::{
+    refusals::refused,
+    site::{Site, options},
+};
+
+/// Expects each of `fields` in a POST to be refused with `status` before it is handled.
+#[track_caller]
+fn fields_refused(status: u16, cases: &[(&str, &str)]) {
+    let site = Site::start(options());
+    for (fields, body) in cases {
+        let head = format!("POST /echo HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n");
+        refused(&site, head + body, status);
+        assert_eq!(site.probe.begun(), 0, "{fields:?} or what followed it was handled");
+    }
+}
+
+#[test]
+fn a_length_beside_a_transfer_coding_is_answered_400() {
+    fields_refused(
+        400,
+        &[
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n"),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 0", "0\r\n\r\n"),
+        ],
+    );
+}
+
+#[test]
+fn several_lengths_or_a_length_that_is_none_are_answered_400() {
+    fields_refused(
+        400,
+        &[
+            ("Content-Length: 5\r\nContent-Length: 5", "hello"),
+            ("Content-Length: 5\r\nContent-Length: 6", "hello"),
+            ("Content-Length: 5, 5", "hello"),
+            ("Content-Length: +5", "hello"),
+            ("Content-Length: -5", "hello"),
+            ("Content-Length: 0x5", "hello"),
+            ("Content-Length: 5 5", "hello"),
+            ("Content-Length: 5.0", "hello"),
+            ("Content-Length:", "hello"),
+            ("Content-Length: 99999999999999999999", "hello"),
+        ],
+    );
+}
+
+#[test]
+fn a_transfer_coding_other_than_chunked_is_answered_501() {
+    fields_refused(
+        501,
+        &[
+            ("Transfer-Encoding: gzip", ""),
+            ("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"),
+            ("Transfer-Encoding: chunked, gzip", "0\r\n\r\n"),
+            ("Transfer-Encoding: identity", ""),
+            ("Transfer-Encoding: xchunked", "0\r\n\r\n"),
+            ("Transfer-Encoding: \u{b}chunked", "0\r\n\r\n"),
+        ],
+    );
+}
+
+#[test]
+fn a_doubled_or_empty_transfer_coding_is_answered_400() {
+    fields_refused(
+        400,
+        &[
+            ("Transfer-Encoding: chunked, chunked", "0\r\n\r\n"),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
+            ("Transfer-Encoding:", "0\r\n\r\n"),
+        ],
+    );
+}
+
+#[test]
+fn a_transfer_coding_in_http_1_0_is_answered_400() {
+    let site = Site::start(options());
+    let request = "POST /echo HTTP/1.0\r\nHost: test\r\nConnection: keep-alive\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    refused(&site, request, 400);
+    assert_eq!(site.probe.begun(), 0);
+}
+
+#[test]
+fn fields_that_are_not_to_the_letter_are_answered_400() {
+    fields_refused(
+        400,
+        &[
+            ("X: y\r\n folded", ""),
+            ("X: y\r\n\tfolded", ""),
+            (" X: y", ""),
+            ("X : y", ""),
+            ("Content-Length : 5", "hello"),
+            (": y", ""),
+            ("no colon", ""),
+            ("X: a\0b", ""),
+            ("X: a\rb", ""),
+            ("X: y\nZ: z", ""),
+            ("X: y\n", ""),
+        ],
+    );
+}
+
+#[test]
+fn a_bare_line_feed_is_answered_400_wherever_a_line_ends() {
+    let site = Site::start(options());
+    for request in [
+        "GET / HTTP/1.1\nHost: test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\n\n",
+        "GET / HTTP/1.1\nHost: test\n\n",
+        "\nGET / HTTP/1.1\r\nHost: test\r\n\r\n",
+    ] {
+        refused(&site, request, 400);
+        assert_eq!(site.probe.begun(), 0, "{request:?}");
+    }
+}
+
+#[test]
+fn a_bad_chunk_is_answered_400_and_ends_the_connection() {
+    let head = "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let long_line = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(5000));
+    let endless_line = "x".repeat(5000);
+    let bodies = [
+        "x\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        " 5\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5;\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhello!\r\n0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhell\r\n0\r\n\r\n",
+        "12345678901234567\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0\n\r\n",
+        "5\r\nhello\r\n0\r\n\n",
+        "5\r\nhello\r\n0\r\nX: y\r\n folded\r\n\r\n",
+        long_line.as_str(),
+        endless_line.as_str(),
+    ];
+    for body in bodies {
+        // Each of its own: a body that is refused may have reached its handler, or not yet.
+        let site = Site::start(options());
+        refused(&site, head.to_owned() + body, 400);
+        assert!(site.probe.begun() <= 1, "{body:?}: what followed was handled");
+        assert_eq!(site.probe.finished(), 0, "{body:?} was read to an end");
+    }
+}
+
+#[test]
+fn trailers_over_the_limit_are_answered_431() {
+    let site = Site::start(options());
+    let head = "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+    refused(&site, head.to_owned() + &"x: y\r\n".repeat(101) + "\r\n", 431);
+    refused(&site, format!("{head}x: {}\r\n\r\n", "y".repeat(65 << 10)), 431);
+    assert_eq!(site.probe.finished(), 0);
+}
+
+#[test]
+fn chunks_to_the_letter_are_read() {
+    let site = Site::start(options());
+    let head = "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, text) in [
+        ("0\r\n\r\n", ""),
+        ("5\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("05\r\nhello\r\n000\r\n\r\n", "hello"),
+        ("5;a;b=c;d=\"e;\\\"f\"\r\nhello\r\n0;x\r\n\r\n", "hello"),
+        ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
+        ("5\r\n\r\n\r\n0\r\n0\r\nTrailer: x\r\n\r\n", "\r\n\r\n0"),
+    ] {
+        let mut client = site.client();
+        client.send(head.to_owned() + body).unwrap();
+        assert_eq!(client.response().unwrap().text(), text, "{body:?}");
+        assert_eq!(client.get("/").unwrap().text(), "hello", "after {body:?}");
+    }
+}
