@@ -6,6 +6,7 @@ use super::{Fault, File};
 const LEVELS: &[(&str, u8)] = &[
     ("ripstop-balance", 0),
     ("ripstop-work", 1),
+    ("ripstop-survive", 1),
     ("ripstop-files", 2),
     ("ripstop-http", 2),
     ("ripstop-net", 2),
