@@ -1,0 +1,74 @@
+//! The file of a Unix listener: makes way for it, and takes it away when the listener goes.
+//!
+//! Owns the decision whether a socket file is stale. Binding is left to `listener.rs`.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::address::Address;
+use crate::error::BindError;
+
+/// A socket file that this process made. Dropping it removes the file, unless another one has
+/// taken its place since.
+#[derive(Debug)]
+pub(crate) struct UnixFile {
+    path: PathBuf,
+    /// Device and inode, by which the file is known again.
+    identity: (u64, u64),
+}
+
+impl UnixFile {
+    /// Takes charge of the file at `path`, which was just bound, and gives it `mode`.
+    pub(crate) fn adopt(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        if let Some(mode) = mode {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+}
+
+impl Drop for UnixFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|now| now == self.identity)
+            && let Err(err) = fs::remove_file(&self.path)
+        {
+            log::warn!(path:% = self.path.display(), err:%; "cannot remove socket file");
+        }
+    }
+}
+
+/// Removes a socket file on which nobody listens, so that its path can be bound again.
+pub(crate) fn make_way(path: &Path) -> Result<(), BindError> {
+    let address = Address::Unix(path.to_owned());
+    match fs::symlink_metadata(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(err) => return Err(BindError::new(&address, err)),
+        Ok(file) if !file.file_type().is_socket() => return Err(BindError::NotASocket(address)),
+        Ok(_) => {}
+    }
+    match connect(path) {
+        Err(Errno::CONNREFUSED) => {
+            fs::remove_file(path).map_err(|err| BindError::new(&address, err))
+        }
+        // A full backlog (EAGAIN) and a connection that was taken both mean a live listener.
+        Ok(()) | Err(Errno::AGAIN) => Err(BindError::InUse(address)),
+        Err(err) => Err(BindError::new(&address, err)),
+    }
+}
+
+/// Connects without ever waiting for a place in the backlog.
+fn connect(path: &Path) -> rustix::io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    net::connect(&socket, &SocketAddrUnix::new(path)?)
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
