@@ -327,6 +327,7 @@ impl<S: Handler + Sync> Main<S> {
     /// Lets what runs finish, for as long as that may take.
     async fn end(&mut self) -> Outcome {
         self.health.draining();
+        self.refuse_applies();
         let closing = self.gates.close();
         self.workers.end(Ending::AfterRequest);
         log::info!(seconds = self.options.drain.as_secs(); "draining");
@@ -349,6 +350,12 @@ impl<S: Handler + Sync> Main<S> {
             Drained::Whole => Outcome::Drained,
             Drained::Cut(tasks) => Outcome::Cut(tasks),
         }
+    }
+
+    /// Whoever applies options from now on, or waits for them to be taken, is told of the end.
+    fn refuse_applies(&mut self) {
+        self.applies.close();
+        while self.applies.try_recv().is_ok() {}
     }
 
     /// Publishes where the server listens.
