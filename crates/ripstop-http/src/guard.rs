@@ -15,6 +15,9 @@ use field::Framing;
 /// The first line of an HTTP/2 connection preface (RFC 9113 section 3.4).
 const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 
+/// What hyper takes for one wherever it stands.
+const PREFACE_START: &[u8] = b"PRI * HTTP/2";
+
 /// Bytes that a request line may have beside its target: method, version, spaces.
 const LINE_OVERHEAD: usize = 64;
 
@@ -208,9 +211,8 @@ impl Guard {
             // RFC 9112 section 2.2: empty lines before a request line are ignored.
             return Ok(());
         }
-        if self.first && line == PREFACE_LINE {
-            self.state = State::Preface;
-            return Ok(());
+        if line.starts_with(PREFACE_START) {
+            return self.preface(line);
         }
         self.first = false;
         let target = target(line);
@@ -224,6 +226,15 @@ impl Guard {
         self.framing = Framing { connect: line.starts_with(b"CONNECT "), ..Framing::default() };
         self.section = Section { bytes: line.len() + 2, fields: 0 };
         self.state = State::Fields;
+        Ok(())
+    }
+
+    /// Only the first line can be one; hyper would end the connection without a word.
+    fn preface(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        if !self.first || line != PREFACE_LINE {
+            return Err(Refusal::BadMessage);
+        }
+        self.state = State::Preface;
         Ok(())
     }
 

@@ -162,5 +162,6 @@ fn an_http_2_preface_is_known_and_not_passed_on() {
     check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", State::Preface);
     assert_eq!(run(&[b"PRI * HTTP/2.0\r\n"], &Limits::default()).1, b"");
     // Only as the first line.
-    check("GET / HTTP/1.1\r\n\r\nPRI * HTTP/2.0\r\n", State::Fields);
+    check("GET / HTTP/1.1\r\n\r\nPRI * HTTP/2.0\r\n", BAD);
+    check("PRI * HTTP/2.1\r\n", BAD);
 }
