@@ -9,6 +9,7 @@ mod deadlines;
 mod disconnects;
 mod facts;
 mod framing;
+mod h2;
 mod order;
 mod refusals;
 mod upgrades;

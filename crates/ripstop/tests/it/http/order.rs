@@ -22,7 +22,8 @@ fn sixteen_requests_in_one_write_are_answered_in_order() {
     let site = Site::start(options());
     let mut client = site.client();
     let number = |i: usize| format!("number {i}");
-    let one = |i: usize| if i.is_multiple_of(2) { echo(&number(i)) } else { echo_chunked(&number(i)) };
+    let one =
+        |i: usize| if i.is_multiple_of(2) { echo(&number(i)) } else { echo_chunked(&number(i)) };
     client.send((0..16).map(one).collect::<String>()).unwrap();
     for i in 0..16 {
         assert_eq!(client.response().unwrap().text(), number(i));

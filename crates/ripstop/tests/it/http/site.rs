@@ -6,7 +6,9 @@ use futures_util::stream;
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use ripstop::{Body, BoxError, Handler, Options, Running, Server, Timeouts};
+use ripstop::{
+    Body, BoxError, Handler, Listen, ListenerOptions, Options, Running, Server, Timeouts,
+};
 use ripstop_testkit::{Client, until};
 use std::{
     net::SocketAddr,
@@ -62,9 +64,12 @@ impl Site {
     }
 
     /// Serves a service of the test's own.
-    pub(crate) fn of<S: Handler + Sync>(service: S, options: Options) -> Self {
-        let server = Server::with_options(service, options).listen("127.0.0.1:0");
-        let running = server.start().unwrap();
+    pub(crate) fn of<S: Handler + Sync>(service: S, mut options: Options) -> Self {
+        let address = "127.0.0.1:0".parse().unwrap();
+        // Silent clients are not to be held back by the kernel.
+        let listener = ListenerOptions { address, defer_accept: None, ..Default::default() };
+        options.listen.push(Listen { listener, tls: None });
+        let running = Server::with_options(service, options).start().unwrap();
         let addr = running.addresses()[0].1.to_string().parse().unwrap();
         Self { addr, probe: Probe::default(), running }
     }

@@ -1,0 +1,9 @@
+//! HTTP/2 in clear text, by prior knowledge.
+
+mod client;
+mod frames;
+
+mod deadlines;
+mod refusals;
+mod streams;
+mod walls;
