@@ -7,7 +7,7 @@
 use std::{path::Path, sync::Arc};
 
 use ripstop::files::FileCache;
-use ripstop_net::{Tls, TlsError};
+use ripstop::net::{Tls, TlsError};
 
 use crate::{
     config::{self, Config, Faults, Listen, Sources},

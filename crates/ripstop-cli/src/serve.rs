@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use ripstop::net::BindError;
 use ripstop::{Address, Handle, Inherited, ListenError, Outcome, Running, Server};
-use ripstop_net::BindError;
 
 use crate::{
     config::{self, Config, Faults, Place, Sources},

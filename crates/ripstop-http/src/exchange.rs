@@ -9,6 +9,7 @@ use crate::{
     progress::{Progress, Wait},
 };
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http_body::SizeHint;
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
@@ -37,10 +38,7 @@ impl Exchange {
 
     /// What the handler may know.
     pub(crate) fn facts(&self) -> Facts {
-        Facts {
-            connection: self.link.conn.facts.clone(),
-            request_id: self.request_id.clone(),
-        }
+        Facts { connection: self.link.conn.facts.clone(), request_id: self.request_id.clone() }
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
@@ -52,11 +50,16 @@ impl Exchange {
     }
 
     /// The response's head is known.
-    pub(crate) fn responds(&mut self, status: StatusCode) {
+    pub(crate) fn responds(&mut self, status: StatusCode, body: impl FnOnce() -> SizeHint) {
         self.progress().clear(Wait::Handler);
         if let Some(record) = &mut self.record {
-            record.status = Some(status);
+            record.responds(status, body().exact());
         }
+    }
+
+    /// Whether anybody will be told how the exchange went.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.record.is_some()
     }
 
     /// Bytes of the response's body were handed on.
@@ -69,7 +72,7 @@ impl Exchange {
     /// The response came to its end.
     pub(crate) fn completes(&mut self) {
         if let Some(record) = &mut self.record {
-            record.completed = true;
+            record.ended = true;
         }
     }
 }
@@ -101,10 +104,21 @@ struct Record {
     user_agent: Option<HeaderValue>,
     status: Option<StatusCode>,
     bytes: u64,
-    completed: bool,
+    /// The bytes that the response's body has, where that is known.
+    length: Option<u64>,
+    /// The body said that it has ended. hyper does not ask a body of known length whether it has.
+    ended: bool,
 }
 
 impl Record {
+    fn responds(&mut self, status: StatusCode, length: Option<u64>) {
+        let no_body = self.method == Method::HEAD
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED;
+        self.status = Some(status);
+        self.length = if no_body { Some(0) } else { length };
+    }
+
     fn of<B>(request: &Request<B>) -> Self {
         let field = |name| request.headers().get(name).cloned();
         Self {
@@ -118,7 +132,8 @@ impl Record {
             user_agent: field(header::USER_AGENT),
             status: None,
             bytes: 0,
-            completed: false,
+            length: None,
+            ended: false,
         }
     }
 
@@ -141,7 +156,7 @@ impl Record {
             host: self.host.as_ref().map(HeaderValue::as_bytes).or(authority),
             referer: self.referer.as_ref().map(HeaderValue::as_bytes),
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
-            completed: self.completed,
+            completed: self.ended || self.length == Some(self.bytes),
         }
     }
 }

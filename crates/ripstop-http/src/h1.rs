@@ -96,9 +96,7 @@ fn builder(conn: &Conn) -> Builder {
     let mut builder = Builder::new();
     // Not `pipeline_flush`: it copies every body, buffers without a bound, and holds a response
     // back while a part of the next head is there.
-    builder
-        .header_read_timeout(None)
-        .max_buf_size(limits.head + READ_AHEAD);
+    builder.header_read_timeout(None).max_buf_size(limits.head + READ_AHEAD);
     if limits.fields > HYPER_FIELDS {
         builder.max_headers(limits.fields);
     }

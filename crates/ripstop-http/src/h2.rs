@@ -97,9 +97,7 @@ where
         if cut || (idle && goodbye.said) {
             return Poll::Ready(());
         }
-        if !goodbye.said
-            && (idle || ending == Ending::AfterRequest || progress.passed(Wait::Age))
-        {
+        if !goodbye.said && (idle || ending == Ending::AfterRequest || progress.passed(Wait::Age)) {
             goodbye.said = true;
             progress.set(Wait::Peer, Some(GOAWAY_GRACE));
             http.as_mut().graceful_shutdown();

@@ -9,6 +9,7 @@ use crate::{
     refusal,
 };
 use http::{Method, Request, Response, StatusCode, Version, header};
+use http_body::{Body as HttpBody, SizeHint};
 use ripstop_work::Ending;
 use std::{
     convert::Infallible,
@@ -200,6 +201,7 @@ impl<S, B> Future for Handling<S, B>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: HttpBody,
 {
     type Output = Result<Response<Outgoing<B>>, Infallible>;
 
@@ -270,11 +272,14 @@ fn prepare_switch<B>(exchange: &Exchange, response: &Response<B>, connect: bool)
 impl<S, B> Handling<S, B>
 where
     S: Service<Request<Body>, Response = Response<B>>,
+    B: HttpBody,
 {
     fn respond(self: Pin<&mut Self>, mut response: Response<B>) -> Response<Outgoing<B>> {
         let says_goodbye = self.http1;
         let mut exchange = self.take_exchange();
-        exchange.responds(response.status());
+        exchange.responds(response.status(), || {
+            wall(|| response.body().size_hint()).unwrap_or_default()
+        });
         if says_goodbye && exchange.conn().worker.ending() != Ending::NotYet {
             // hyper cannot know it where the connection's first request came after the stop.
             response.headers_mut().entry(header::CONNECTION).or_insert(refusal::CLOSE);
@@ -292,7 +297,8 @@ where
         if !refusal.keeps_connection() {
             exchange.conn().refused.store(true, Relaxed);
         }
-        exchange.responds(response.status());
+        let text = refusal.text().len() as u64;
+        exchange.responds(response.status(), || SizeHint::with_exact(text));
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, exchange.request_id.to_header_value());
         response.map(|()| Outgoing::refusal(refusal, exchange))

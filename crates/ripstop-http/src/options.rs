@@ -63,14 +63,8 @@ impl Timeouts {
     /// The tick of the worker's clock that suits these timeouts: an eighth of the shortest, in
     /// the range of 5 to 250 ms.
     pub fn tick(&self) -> Duration {
-        let all = [
-            self.header,
-            self.body,
-            self.write,
-            self.idle,
-            self.request,
-            self.connection_age,
-        ];
+        let all =
+            [self.header, self.body, self.write, self.idle, self.request, self.connection_age];
         let shortest = all.into_iter().flatten().min().unwrap_or(Duration::MAX);
         (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(250))
     }

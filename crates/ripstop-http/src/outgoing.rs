@@ -66,9 +66,7 @@ where
     ) -> Poll<Option<Result<Frame<Self::Data>, CutShort>>> {
         let mut this = self.project();
         let frame = match this.source.as_mut().project() {
-            SourceProjected::Application { body } => {
-                poll_application(body, this.exchange, cx)
-            }
+            SourceProjected::Application { body } => poll_application(body, this.exchange, cx),
             SourceProjected::Refusal { text } if !text.is_empty() => {
                 let text = std::mem::take(text);
                 Poll::Ready(Some(Ok(Frame::data(Chunk::Own(text)))))
@@ -78,6 +76,9 @@ where
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 this.exchange.sends(frame.data_ref().map_or(0, Buf::remaining));
+                if this.exchange.is_recorded() && this.source.has_ended() {
+                    this.exchange.completes();
+                }
             }
             Poll::Ready(Some(Err(_))) => drop_application(this.source),
             Poll::Ready(None) => this.exchange.completes(),
@@ -87,11 +88,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Application { body } => wall(|| body.is_end_stream()).unwrap_or(false),
-            Source::Refusal { text } => text.is_empty(),
-            Source::Over => true,
-        }
+        self.source.has_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -99,6 +96,16 @@ where
             Source::Application { body } => wall(|| body.size_hint()).unwrap_or_default(),
             Source::Refusal { text } => SizeHint::with_exact(text.len() as u64),
             Source::Over => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl<B: HttpBody> Source<B> {
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Application { body } => wall(|| body.is_end_stream()).unwrap_or(false),
+            Self::Refusal { text } => text.is_empty(),
+            Self::Over => true,
         }
     }
 }

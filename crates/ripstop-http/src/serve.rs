@@ -11,8 +11,12 @@ use tower_service::Service;
 
 /// What handles requests: any tower service that can be cloned, such as a router.
 pub trait Handler:
-    Service<Request<Body>, Response = Response<ResponseBody<Self>>, Error: Into<BoxError>, Future: Send>
-    + HandlerBody
+    Service<
+        Request<Body>,
+        Response = Response<ResponseBody<Self>>,
+        Error: Into<BoxError>,
+        Future: Send,
+    > + HandlerBody
     + Clone
     + Send
     + 'static

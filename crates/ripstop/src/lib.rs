@@ -35,6 +35,7 @@ pub use ripstop_http::{
     Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, Limits, Refusal, RequestId,
     Timeouts, Tls, access,
 };
+pub use ripstop_net as net;
 pub use ripstop_net::{
     Address, CertifiedFiles, ClientAuth, Inherited, ListenerOptions, TlsOptions, TlsVersion,
 };

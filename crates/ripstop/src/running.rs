@@ -14,6 +14,7 @@ use ripstop_http::Handler;
 use ripstop_net::Inherited;
 use ripstop_work::{Drained, Ending, Workers, blocking};
 use std::{
+    ops::Deref,
     sync::{Arc, mpsc as std_mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -132,7 +133,7 @@ impl Running {
         options: Options,
         inherited: Inherited,
     ) -> Result<Self, Error> {
-        let runtime = main_runtime()?;
+        let runtime = OwnRuntime::new()?;
         let health = Health::new();
         let workers = Arc::new(Workers::start(&options.workers).map_err(Error::Workers)?);
         let gates = Gates::open(service, workers.clone(), &options, &inherited);
@@ -145,17 +146,8 @@ impl Running {
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
-        let main = Main {
-            workers,
-            gates,
-            admin,
-            health,
-            options,
-            inherited,
-            stages,
-            applies,
-            listening,
-        };
+        let main =
+            Main { workers, gates, admin, health, options, inherited, stages, applies, listening };
         main.announce();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
@@ -263,9 +255,32 @@ pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 
-/// A runtime for the thread that calls it.
-pub(crate) fn main_runtime() -> Result<Runtime, Error> {
-    Builder::new_current_thread().enable_all().build().map_err(Error::Main)
+/// A runtime for one thread, which may be dropped inside another runtime too.
+#[derive(Debug)]
+pub(crate) struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    pub(crate) fn new() -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        Ok(Self(Some(runtime.map_err(Error::Main)?)))
+    }
+}
+
+impl Deref for OwnRuntime {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("taken only on drop")
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // A plain drop waits for blocking work, which tokio forbids inside a runtime.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Waits until the end has come this far. Cancel safe.

@@ -2,7 +2,7 @@
 
 use crate::{
     Address, Error, Handle, Listen, ListenError, Options, Outcome, Running,
-    running::{Reload, main_runtime, on_own_thread},
+    running::{OwnRuntime, Reload, on_own_thread},
     signals::Signals,
 };
 use ripstop_http::Handler;
@@ -109,7 +109,7 @@ impl<S: Handler + Sync> Server<S> {
         reload: Option<&mut Reload<'_>>,
         started: impl FnOnce(&Running),
     ) -> Result<Outcome, Error> {
-        let runtime = main_runtime()?;
+        let runtime = OwnRuntime::new()?;
         // Before the start, so that whoever sees it listen can end it by a signal.
         let signals = Signals::listen(&runtime, reload.is_some()).map_err(Error::Main)?;
         let running = self.start()?;
@@ -128,7 +128,7 @@ impl<S: Handler + Sync> Server<S> {
     ///
     /// Goes on with a panic of `stop`.
     pub fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<Outcome, Error> {
-        let runtime = main_runtime()?;
+        let runtime = OwnRuntime::new()?;
         let running = self.start()?;
         on_own_thread(|| runtime.block_on(stop));
         running.stop();

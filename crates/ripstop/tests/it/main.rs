@@ -1,3 +1,4 @@
 //! Tests of the server as a whole, in one binary.
 
 mod http;
+mod serve;

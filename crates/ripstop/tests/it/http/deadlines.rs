@@ -3,8 +3,9 @@
 
 use super::{
     refusals::assert_ended,
-    site::{PIECE, SHORT, Site},
+    site::{PIECE, SHORT, Site, options},
 };
+use ripstop::Disconnect;
 use ripstop_testkit::{Client, Ending};
 use std::time::{Duration, Instant};
 
@@ -167,6 +168,16 @@ fn a_body_that_nobody_waits_for_has_no_deadline() {
 }
 
 #[test]
+fn a_body_that_was_given_up_has_no_deadline() {
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(SHORT));
+    let mut client = site.client();
+    client.send(POST.replace("/echo", "/give-up") + "hello").unwrap();
+    assert!(client.is_quiet_for(SHORT * 2).unwrap(), "408 though nobody waits for it");
+    site.probe.release();
+    assert_eq!(client.response().unwrap().text(), "waited");
+}
+
+#[test]
 fn a_response_that_has_begun_is_reset_when_the_body_stalls() {
     let site = Site::with_timeouts(|timeouts| timeouts.body = Some(SHORT));
     let mut client = site.client();
@@ -217,6 +228,21 @@ fn a_request_that_takes_too_long_is_answered_504_and_its_handler_dropped() {
     assert_eq!(response.header("connection"), None);
     assert_eq!(client.get("/").unwrap().text(), "hello");
     assert_eq!(client.get("/wait").unwrap().status(), 504);
+    assert_eq!(client.get("/").unwrap().text(), "hello");
+}
+
+#[test]
+fn a_handler_that_is_to_run_to_its_end_does_so_behind_its_504() {
+    let mut options = options();
+    options.timeouts.request = Some(SHORT);
+    options.disconnect = Disconnect::RunToEnd;
+    let site = Site::start(options);
+    let mut client = site.client();
+    assert_eq!(client.get("/wait").unwrap().status(), 504);
+    assert_eq!(client.get("/").unwrap().text(), "hello");
+    site.probe.release();
+    site.probe.await_finished(2);
+    assert_eq!(site.probe.dropped(), 0);
     assert_eq!(client.get("/").unwrap().text(), "hello");
 }
 

@@ -37,6 +37,15 @@ fn a_handler_is_dropped_when_its_client_resets() {
 }
 
 #[test]
+fn a_handler_that_may_upgrade_is_dropped_when_its_client_goes() {
+    let site = site(Disconnect::CancelHandler);
+    let upgrade = "GET /wait HTTP/1.1\r\nHost: test\r\nUpgrade: h2c\r\n";
+    drop(waiting(&site, &format!("{upgrade}Connection: Upgrade\r\n\r\n")));
+    site.probe.await_dropped(1);
+    assert_eq!(site.probe.finished(), 0);
+}
+
+#[test]
 fn a_handler_that_reads_is_dropped_when_its_client_goes_amid_the_body() {
     let site = site(Disconnect::CancelHandler);
     let post = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello";

@@ -4,19 +4,22 @@
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use ripstop::{
     Body, BoxError, Handler, Listen, ListenerOptions, Options, Running, Server, Timeouts,
 };
 use ripstop_testkit::{Client, until};
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     num::NonZeroUsize,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::Poll,
     time::Duration,
 };
 use tokio::sync::Semaphore;
@@ -198,6 +201,7 @@ impl Drop for Visit {
 /// - `/ignore` answers without reading it,
 /// - `/swallow` answers whatever happened to it,
 /// - `/wait` answers when the test releases it,
+/// - `/give-up` as well, when it has begun to read the body and dropped it,
 /// - `/stream` sends bytes without end,
 /// - `/large` sends eight MiB in one piece,
 /// - anything else is greeted.
@@ -215,12 +219,26 @@ async fn app(request: Request<Body>, probe: Probe) -> Reply {
             probe.released().await;
             text("waited")
         }
+        "/give-up" => {
+            give_up(request.into_body()).await;
+            probe.released().await;
+            text("waited")
+        }
         "/stream" => Ok(Response::new(endless(&probe))),
         "/large" => whole(Bytes::from(vec![b'x'; 8 << 20])),
         _ => text("hello"),
     };
     visit.leave();
     reply
+}
+
+/// Reads until there is nothing to read yet, and drops the body then.
+async fn give_up(mut body: Body) {
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(Ok(_))) = Pin::new(&mut body).poll_frame(cx) {}
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// A response of `text`.

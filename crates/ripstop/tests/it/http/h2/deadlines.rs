@@ -3,7 +3,8 @@
 use super::{
     client::{H2, answer, request},
     frames::{
-        END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, WINDOW_UPDATE, block, get as get_fields,
+        END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM, WINDOW_UPDATE, block,
+        get as get_fields,
     },
 };
 use crate::http::site::{SHORT, Site};
@@ -150,6 +151,14 @@ fn a_stream_whose_client_does_not_read_is_reset_beside_others() {
     };
     assert!(err.is_reset() && err.is_remote(), "{err} after {read} bytes");
     assert_eq!(h2.get("/").text(), "hello");
+}
+
+#[test]
+fn a_stream_whose_client_does_not_read_is_reset_where_the_response_is_one_piece() {
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(SHORT));
+    let mut frames = Frames::open(&site, &[]);
+    frames.request(1, &get_fields("/large"));
+    assert_eq!(frames.next_of(RST_STREAM).stream, 1);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Requests that are refused: each on its stream, while the connection goes on.
 
 use super::{
-    client::{Answer, H2, get, request},
+    client::{Answer, H2, answer, get, request},
     frames::{DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM},
 };
 use crate::http::site::{QUIET, Site, options};
 use bytes::Bytes;
 use http::{Method, Request, Uri};
+use std::future::poll_fn;
+use tokio::time::timeout;
 
 /// Sends all of `requests` on one connection, and expects each to be refused with its status.
 #[track_caller]
@@ -127,6 +129,33 @@ fn a_body_over_the_limit_is_answered_413() {
     assert_eq!(h2.wait(response).unwrap().status(), 413);
     // At the limit.
     assert_eq!(h2.ask(request("POST", "/echo"), &[0; 1000]).unwrap().status, 200);
+}
+
+#[test]
+fn a_client_that_sends_all_its_body_gets_the_413_all_the_same() {
+    let mut options = options();
+    options.limits.body = Some(1000);
+    let site = Site::start(options);
+    let h2 = H2::connect(&site);
+    let post = with(request("POST", "/echo"), "content-length", &(8 << 20).to_string());
+    assert_eq!(h2.ask(post, &vec![0; 8 << 20]).unwrap().status, 413);
+    assert_eq!(h2.get("/").text(), "hello");
+}
+
+/// RFC 9110 section 10.1.1 wants a 100 here, and hyper has no way to send one in HTTP/2. Clients
+/// do not wait for it for ever, so all they lose is time.
+#[test]
+fn continue_is_not_said_in_http_2_as_hyper_cannot_and_the_body_is_read_all_the_same() {
+    let site = Site::start(options());
+    let h2 = H2::connect(&site);
+    let post = with(request("POST", "/echo"), "expect", "100-continue");
+    let (mut response, mut body) = h2.open(post, false);
+    site.probe.await_begun(1);
+    let early =
+        h2.wait(async { timeout(QUIET, poll_fn(|cx| response.poll_informational(cx))).await });
+    assert!(early.is_err(), "hyper has learnt it: {early:?}");
+    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    assert_eq!(h2.wait(answer(response)).unwrap().text(), "hello");
 }
 
 #[test]

@@ -1,0 +1,18 @@
+//! The server as a whole: everything between `Server::start` and the end of the process, over real
+//! sockets, in this process or in a started example.
+
+mod apply;
+mod axum_app;
+mod drain;
+mod examples;
+mod exhaustion;
+mod frames;
+mod levers;
+mod listeners;
+mod load;
+mod placement;
+mod program;
+mod setup;
+mod signals;
+mod stalls;
+mod tls;

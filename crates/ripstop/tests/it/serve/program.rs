@@ -1,0 +1,92 @@
+//! Started examples: what they log, and how they end.
+
+use ripstop_testkit::{Client, Process, Signal, example, until};
+use std::{
+    fs::{self, DirEntry},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+};
+
+use super::setup::SOON;
+
+/// An example that runs and listens.
+pub(crate) struct Program {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+/// The example `name`, not yet started. It logs what its life is made of, and each spare that is
+/// freed.
+pub(crate) fn command(name: &str) -> Command {
+    let mut command = Command::new(example(name).expect("cargo put it there"));
+    command.env("RUST_LOG", "info,ripstop_work=debug");
+    command
+}
+
+/// `tear` with these arguments, on a port that the kernel chooses.
+#[track_caller]
+pub(crate) fn tear(arguments: &[&str]) -> Program {
+    Program::start(command("tear").args(["--listen", "127.0.0.1:0"]).args(arguments))
+}
+
+impl Program {
+    /// Starts `command`, and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let process = Process::start(command).unwrap_or_else(|err| panic!("{err}"));
+        let address = process.announced(SOON, |line| listening(line)?.parse().ok());
+        let address = address.unwrap_or_else(|err| panic!("{err}"));
+        Self { process, address }
+    }
+
+    /// A new connection.
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Client {
+        Client::tcp(self.address).expect("the program accepts connections")
+    }
+
+    /// Waits until it logs a line with `text`.
+    #[track_caller]
+    pub(crate) fn logged(&self, text: &str) {
+        let found = self.process.announced(SOON, |line| line.contains(text).then_some(()));
+        found.unwrap_or_else(|err| panic!("{text:?} was not logged: {err}"));
+    }
+
+    #[track_caller]
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.process.signal(signal).expect("the program runs");
+    }
+
+    /// Waits for its end; `None` if a signal ended it.
+    #[track_caller]
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.process.exit(SOON).unwrap_or_else(|err| panic!("{err}")).code()
+    }
+
+    /// Ends it as a service manager does.
+    #[track_caller]
+    pub(crate) fn terminate(mut self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.exit_code(), Some(0), "{}", self.process.log());
+    }
+}
+
+/// Where a line says that the listener `main` listens.
+pub(crate) fn listening(line: &str) -> Option<&str> {
+    Some(line.split_once("listening listener=main address=")?.1.trim())
+}
+
+/// Stops the whole program, and waits until all its threads have stopped.
+#[track_caller]
+pub(crate) fn freeze(program: &mut Program) {
+    program.signal(Signal::STOP);
+    let tasks = PathBuf::from(format!("/proc/{}/task", program.process.id()));
+    let stopped = |task: io::Result<DirEntry>| {
+        // The state follows the name, which is in brackets.
+        let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat")));
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+    };
+    assert!(until(SOON, || tasks.read_dir().unwrap().all(stopped)));
+}

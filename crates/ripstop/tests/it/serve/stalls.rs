@@ -1,0 +1,203 @@
+//! Handlers that block their threads: nobody else may notice.
+
+use ripstop_testkit::{Client, Signal, until};
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    levers::Levers,
+    load::{Habit, Load},
+    placement::worker,
+    program::{Program, freeze, tear},
+    setup::{SOON, connect, options, start},
+};
+
+/// What a client may wait for its answer while another one's handler blocks a thread.
+const PROMISE: Duration = Duration::from_millis(100);
+
+/// Above this, a client has waited for the stalled handler itself.
+const STALLED: Duration = Duration::from_millis(500);
+
+/// Only one of these tests measures at a time.
+static MEASURING: Mutex<()> = Mutex::new(());
+
+/// Forty keep-alive clients and fresh connections go on while these requests block threads. The
+/// machine may be busy with something else: so the same load on a server on which nothing stalls
+/// tells how late a client is anyway.
+#[track_caller]
+fn check(stalls: &[&str]) {
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+    let arguments = ["--workers", "2", "--spares", "4"];
+    let (torn, calm) = (tear(&arguments), tear(&arguments));
+    let baseline = Baseline::of(&torn);
+    let (load, control) = (Load::new(torn.address), Load::new(calm.address));
+    thread::scope(|scope| {
+        for load in [&load, &control] {
+            load.run(scope, 40, Habit::KeepAlive);
+            load.run(scope, 1, Habit::Fresh);
+        }
+        assert!(until(SOON, || load.seen().answers > 400));
+        let mut stalled: Vec<_> = stalls.iter().map(|path| send(&torn, path)).collect();
+        for client in &mut stalled {
+            assert_eq!(client.response().unwrap().status(), 200);
+        }
+        load.stop();
+        control.stop();
+    });
+    let (seen, calm_worst) = (load.seen(), control.seen().worst());
+    println!("worst {:?}, of the control {calm_worst:?}", seen.worst());
+    assert_eq!(seen.failures, [""; 0]);
+    assert_eq!(seen.worst.iter().filter(|&&worst| worst >= STALLED).count(), 0, "{seen:?}");
+    assert!(seen.worst() <= PROMISE + calm_worst, "{:?}, calm {calm_worst:?}", seen.worst());
+    baseline.returns(&torn);
+    torn.terminate();
+}
+
+/// Sends a request and does not wait for its answer.
+fn send(program: &Program, path: &str) -> Client {
+    let mut client = program.connect();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).unwrap();
+    client
+}
+
+/// What a program has when it has answered a request; the connection of that is part of it.
+struct Baseline {
+    _client: Client,
+    threads: Vec<String>,
+    fds: usize,
+}
+
+impl Baseline {
+    #[track_caller]
+    fn of(program: &Program) -> Self {
+        let mut client = program.connect();
+        assert_eq!(client.get("/").unwrap().status(), 200);
+        let proc = program.process.proc();
+        let (threads, fds) = (proc.threads().unwrap(), proc.fds().unwrap());
+        Self { _client: client, threads, fds }
+    }
+
+    /// Waits until the program has what it had.
+    #[track_caller]
+    fn returns(&self, program: &Program) {
+        let proc = program.process.proc();
+        let back = until(SOON, || proc.fds().is_ok_and(|now| now == self.fds));
+        assert!(back, "{:?} descriptors, {} before", proc.fds(), self.fds);
+        assert_eq!(proc.threads().unwrap(), self.threads);
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_handler_that_blocks_its_thread() {
+    check(&["/wedge?ms=1500"]);
+}
+
+#[test]
+fn nobody_waits_for_three_handlers_that_block_their_threads_at_once() {
+    check(&["/wedge?ms=1500"; 3]);
+}
+
+#[test]
+fn nobody_waits_for_a_handler_that_burns_its_thread() {
+    check(&["/spin?ms=1500"]);
+}
+
+#[test]
+fn a_worker_with_more_stalls_than_spares_takes_no_other_with_it_and_comes_back() {
+    let (levers, app) = Levers::new();
+    let running = start(app, &options(2, 1));
+    let mut clients: Vec<_> = (0..12).map(|_| connect(&running)).collect();
+    let (mut drowning, mut others): (Vec<_>, Vec<_>) =
+        clients.drain(..).map(|mut client| (worker(&mut client), client)).partition(|on| on.0 == 0);
+    assert!(drowning.len() >= 3 && !others.is_empty());
+    for (begun, (_, client)) in drowning.iter_mut().take(2).enumerate() {
+        client.send("GET /wedge HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        levers.await_begun(begun + 1);
+    }
+    drowning[2].1.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    for _ in 0..20 {
+        assert_eq!(connect(&running).get("/").unwrap().text(), "hello");
+        assert_eq!(others[0].1.get("/").unwrap().text(), "hello");
+    }
+    assert!(drowning[2].1.is_quiet_for(Duration::ZERO).unwrap());
+    levers.unwedge();
+    assert_eq!(drowning[2].1.response().unwrap().text(), "hello");
+    for (_, client) in &mut drowning[..2] {
+        assert_eq!(client.response().unwrap().text(), "unwedged");
+        assert_eq!(worker(client), 0);
+    }
+    // It takes connections again: kept ones, so that the balance leans to it.
+    let mut kept = Vec::new();
+    assert!(until(SOON, || {
+        kept.push(connect(&running));
+        kept.last_mut().is_some_and(|client| worker(client) == 0)
+    }));
+}
+
+#[test]
+fn threads_and_descriptors_are_back_after_more_stalls_than_spares() {
+    let tear = tear(&["--workers", "1", "--spares", "1"]);
+    let baseline = Baseline::of(&tear);
+    let mut stalled: Vec<_> = (0..4).map(|_| send(&tear, "/wedge?ms=300")).collect();
+    for client in &mut stalled {
+        assert_eq!(client.response().unwrap().text(), "unwedged");
+    }
+    drop(stalled);
+    for _ in 0..100 {
+        assert_eq!(tear.connect().get("/").unwrap().status(), 200);
+    }
+    baseline.returns(&tear);
+    tear.terminate();
+}
+
+#[test]
+fn many_short_stalls_leave_no_connection_behind() {
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+    let tear = tear(&["--workers", "2", "--spares", "2"]);
+    let baseline = Baseline::of(&tear);
+    let load = Load::new(tear.address);
+    thread::scope(|scope| {
+        load.run(scope, 20, Habit::KeepAlive);
+        load.run(scope, 4, Habit::Restless);
+        load.run(scope, 2, Habit::Fresh);
+        for _ in 0..50 {
+            assert_eq!(tear.connect().get("/wedge?ms=30").unwrap().text(), "unwedged");
+        }
+        load.stop();
+    });
+    let seen = load.seen();
+    assert_eq!(seen.failures, [""; 0]);
+    assert_eq!(seen.worst.iter().filter(|&&worst| worst >= STALLED).count(), 0, "{seen:?}");
+    baseline.returns(&tear);
+    tear.terminate();
+}
+
+#[test]
+fn a_machine_that_slept_is_nobodys_fault() {
+    let mut tear = tear(&["--workers", "2"]);
+    let mut client = tear.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/").unwrap().status(), 200);
+        freeze(&mut tear);
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        assert!(client.is_quiet_for(Duration::from_secs(2)).unwrap());
+        tear.signal(Signal::CONT);
+        assert_eq!(client.response().unwrap().status(), 200);
+    }
+    tear.signal(Signal::TERM);
+    assert_eq!(tear.exit_code(), Some(0));
+    assert!(!tear.process.log().contains("is stuck"), "{}", tear.process.log());
+}
+
+#[test]
+fn a_stall_is_seen_and_said_once() {
+    let tear = tear(&["--workers", "1"]);
+    let answer: io::Result<_> = tear.connect().get("/wedge?ms=200");
+    assert_eq!(answer.unwrap().status(), 200);
+    tear.logged("a thread is stuck: spare freed");
+    tear.terminate();
+}
