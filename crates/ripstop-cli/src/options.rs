@@ -42,6 +42,7 @@ fn listen(said: &Listen, config: &Config) -> ripstop::Listen {
         name: said.name.as_str().into(),
         address: said.address.clone(),
         backlog: said.backlog,
+        defer_accept: said.defer_accept,
         unix_mode: said.mode,
         proxy_protocol: said.proxy_protocol,
         ..ripstop::ListenerOptions::default()

@@ -5,15 +5,19 @@
 //! fit their keys is found by loading them, which `ripstop-net` does.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use ripstop::{CertifiedFiles, ClientAuth, TlsOptions, TlsVersion};
+use ripstop::{CertifiedFiles, ClientAuth, ListenerOptions, TlsOptions, TlsVersion};
 use serde_json::json;
 
 use super::fault::Place;
-use super::kind::{Choice, FilePath, Parsed, Switch, Whole, text};
+use super::kind::{Choice, FilePath, OrOff, Parsed, Span, Switch, Whole, text};
 use super::reader::Table;
 
 pub(crate) use ripstop::Address;
+
+/// The bounds of `defer_accept`: the kernel counts in seconds.
+const DEFER: Span = Span(Duration::from_secs(1), Duration::from_secs(60));
 
 /// One listener.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub(crate) struct Listen {
     pub(crate) address: Address,
     /// Connections the kernel may hold for us.
     pub(crate) backlog: u32,
+    /// How long the kernel may hold back a silent TCP connection.
+    pub(crate) defer_accept: Option<Duration>,
     /// Permissions of a Unix socket; `None` is what the umask leaves.
     pub(crate) mode: Option<u32>,
     /// Whether each connection begins with a PROXY protocol header.
@@ -80,6 +86,7 @@ impl Listen {
             name: address.to_string(),
             address,
             backlog: BACKLOG_DEFAULT,
+            defer_accept: ListenerOptions::default().defer_accept,
             mode: None,
             proxy_protocol: false,
             tls: None,
@@ -107,6 +114,13 @@ impl Listen {
             BACKLOG_DEFAULT,
             "Connections that the kernel may hold until they are accepted.",
         );
+        let defer_accept = table.field(
+            "defer_accept",
+            &OrOff(DEFER),
+            ListenerOptions::default().defer_accept,
+            "How long the kernel may hold back a TCP connection on which nothing was sent yet, in \
+             whole seconds. Accepting later costs less; \"off\" accepts at once.",
+        );
         let mode = table.optional(
             "mode",
             &MODE,
@@ -128,7 +142,7 @@ impl Listen {
             table.fault(mode_place, message);
         }
         let name = name.unwrap_or_else(|| address.to_string());
-        Some(Self { place, name, address, backlog, mode, proxy_protocol, tls })
+        Some(Self { place, name, address, backlog, defer_accept, mode, proxy_protocol, tls })
     }
 }
 
