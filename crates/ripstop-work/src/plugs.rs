@@ -5,8 +5,9 @@
 //! only one that pulls plugs and puts them back.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    task::Poll,
 };
 
 /// The plugs of one worker.
@@ -30,7 +31,10 @@ impl Plugs {
     /// The task that holds the thread that polls it until a plug is pulled.
     pub(crate) fn plug(self: &std::sync::Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         let plugs = self.clone();
-        async move { plugs.hold() }
+        async move {
+            to_the_end_of_the_queue().await;
+            plugs.hold();
+        }
     }
 
     /// How many threads are held now.
@@ -65,4 +69,21 @@ impl Plugs {
         // Nothing panics while the lock is held, so a poisoned state is a whole one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Lets the thread do all it has to do first. A thread takes a task from outside in between its
+/// own ones, and may then have one in the slot from which no other thread can steal (tokio keeps
+/// there what a running task woke last): held by a plug, it would keep that task waiting for as
+/// long as it is held. A task that wakes itself goes behind all others, and is taken from there
+/// only when that slot is empty.
+async fn to_the_end_of_the_queue() {
+    let mut there = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut there, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
