@@ -23,12 +23,15 @@ struct Reader {
     link: Link,
     /// Bytes that may still come; `None` for no limit.
     left: Option<u64>,
+    /// Whether the deadline of the next piece runs.
+    waits: bool,
 }
 
 impl Body {
     pub(crate) fn new(incoming: Incoming, link: &Link) -> Self {
-        let reader = (!incoming.is_end_stream())
-            .then(|| Reader { link: link.clone(), left: link.conn.options.limits.body });
+        let left = link.conn.options.limits.body;
+        let reader =
+            (!incoming.is_end_stream()).then(|| Reader { link: link.clone(), left, waits: false });
         Self { incoming, reader }
     }
 }
@@ -70,11 +73,13 @@ impl HttpBody for Body {
 }
 
 impl Reader {
-    fn waits(&self) {
+    fn waits(&mut self) {
+        self.waits = true;
         self.link.progress().set_if_clear(Wait::Peer, self.link.conn.options.timeouts.body);
     }
 
-    fn goes_on(&self) {
+    fn goes_on(&mut self) {
+        self.waits = false;
         let progress = self.link.progress();
         progress.clear(Wait::Peer);
         progress.extend_handler(self.link.conn.options.timeouts.request);
@@ -92,6 +97,16 @@ impl Reader {
             }
         }
         Ok(frame)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Nobody waits any more. On HTTP/1 the deadline cannot be another request's: behind a
+        // body that was not read to its end there is none.
+        if self.waits {
+            self.link.progress().clear(Wait::Peer);
+        }
     }
 }
 
