@@ -160,6 +160,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
         })
     }
 
+    /// Reads a little of what is held back: only so the end of the stream is seen, for which a
+    /// handler that has yet to decide may have to be cancelled.
+    fn watch_held(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.guard.state() == State::Held && self.kept.len() < SCRATCH {
+            if ready!(self.read_guarded(cx, cursor))? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
+    }
+
     /// Tells the connection where the reading stands after something was read.
     fn note(&mut self) {
         let begins = self.conn.reading() == Reading::Between && self.conn.owes_nothing();
@@ -167,6 +182,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
             State::RequestLine if self.kept.is_empty() => Reading::Between,
             State::RequestLine | State::Fields => Reading::Head,
             State::Refused(_) | State::Preface => return,
+            State::Held => Reading::Held,
             _ => Reading::Body,
         };
         self.conn.set_reading(reading);
@@ -191,7 +207,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Read for Seam<I> {
             // What may pass comes first: what is decided then stands behind it.
             if self.passable == 0 && self.stands_still() {
                 // The driver looks after each poll, and polls again when it is decided.
-                return Poll::Pending;
+                return self.watch_held(cx, &mut cursor);
             }
             if self.pass_kept(&mut cursor) {
                 self.note();
