@@ -17,11 +17,17 @@ use std::{
     task::{Context, Poll},
 };
 
+/// Bytes that an HTTP/2 stream takes at once. It takes a piece whole when its peer lets it send
+/// the first byte: a large one would be all its own to keep, with no deadline.
+const PIECE: usize = 64 << 10;
+
 pin_project_lite::pin_project! {
     /// A response's body, with the exchange it ends.
     pub(crate) struct Outgoing<B> {
         #[pin]
         source: Source<B>,
+        // HTTP/2: what was not handed on yet of the last frame.
+        rest: Bytes,
         exchange: Exchange,
     }
 
@@ -43,12 +49,12 @@ pin_project_lite::pin_project! {
 
 impl<B> Outgoing<B> {
     pub(crate) fn application(body: B, exchange: Exchange) -> Self {
-        Self { source: Source::Application { body }, exchange }
+        Self { source: Source::Application { body }, rest: Bytes::new(), exchange }
     }
 
     pub(crate) fn refusal(refusal: Refusal, exchange: Exchange) -> Self {
         let text = Bytes::from_static(refusal.text().as_bytes());
-        Self { source: Source::Refusal { text }, exchange }
+        Self { source: Source::Refusal { text }, rest: Bytes::new(), exchange }
     }
 }
 
@@ -66,7 +72,9 @@ where
     ) -> Poll<Option<Result<Frame<Self::Data>, CutShort>>> {
         let mut this = self.project();
         let frame = match this.source.as_mut().project() {
-            SourceProjected::Application { body } => poll_application(body, this.exchange, cx),
+            SourceProjected::Application { body } => {
+                poll_application(body, this.rest, this.exchange, cx)
+            }
             SourceProjected::Refusal { text } if !text.is_empty() => {
                 let text = std::mem::take(text);
                 Poll::Ready(Some(Ok(Frame::data(Chunk::Own(text)))))
@@ -76,7 +84,8 @@ where
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 this.exchange.sends(frame.data_ref().map_or(0, Buf::remaining));
-                if this.exchange.is_recorded() && this.source.has_ended() {
+                let recorded = this.exchange.is_recorded();
+                if recorded && this.rest.is_empty() && this.source.has_ended() {
                     this.exchange.completes();
                 }
             }
@@ -88,7 +97,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.has_ended()
+        self.rest.is_empty() && self.source.has_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -110,9 +119,10 @@ impl<B: HttpBody> Source<B> {
     }
 }
 
-/// Asks the application for the next frame.
+/// Takes what is left of the application's last frame, or asks it for the next one.
 fn poll_application<B>(
     body: Pin<&mut B>,
+    rest: &mut Bytes,
     exchange: &Exchange,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Chunk<B::Data>>, CutShort>>>
@@ -124,15 +134,23 @@ where
     if let Some(refusal) = progress.refusal() {
         return Poll::Ready(Some(Err(CutShort::Refused(refusal))));
     }
-    if exchange.link.stream.is_some() {
+    let http2 = exchange.link.stream.is_some();
+    // HTTP/2 comes back for more only when the peer has taken what it got.
+    let until_taken = || progress.set(Wait::Write, exchange.conn().options.timeouts.write);
+    if http2 {
         progress.clear(Wait::Write);
     }
+    if !rest.is_empty() {
+        until_taken();
+        let piece = rest.split_to(rest.len().min(PIECE));
+        return Poll::Ready(Some(Ok(Frame::data(Chunk::Own(piece)))));
+    }
     match wall(|| body.poll_frame(cx)) {
+        Ok(Poll::Ready(Some(Ok(frame)))) if http2 => {
+            until_taken();
+            Poll::Ready(Some(Ok(frame.map_data(|data| first_piece(data, rest)))))
+        }
         Ok(Poll::Ready(Some(Ok(frame)))) => {
-            if exchange.link.stream.is_some() {
-                // HTTP/2 comes back for more only when the peer has taken this.
-                progress.set(Wait::Write, exchange.conn().options.timeouts.write);
-            }
             Poll::Ready(Some(Ok(frame.map_data(Chunk::Application))))
         }
         Ok(Poll::Ready(Some(Err(err)))) => Poll::Ready(Some(Err(CutShort::Failed(err.into())))),
@@ -143,6 +161,15 @@ where
             Poll::Ready(Some(Err(CutShort::Panicked)))
         }
     }
+}
+
+/// As much of the data as goes out at once; more of it is left in `rest`.
+fn first_piece<D: Buf>(mut data: D, rest: &mut Bytes) -> Chunk<D> {
+    if data.remaining() <= PIECE {
+        return Chunk::Application(data);
+    }
+    *rest = data.copy_to_bytes(data.remaining());
+    Chunk::Own(rest.split_to(PIECE))
 }
 
 /// Drops the application's body, whose drop may panic too.
