@@ -84,7 +84,8 @@ impl H2 {
     pub(crate) fn ask(&self, request: Request<()>, body: &[u8]) -> Result<Answer, h2::Error> {
         let (response, mut stream) = self.open(request, body.is_empty());
         if !body.is_empty() {
-            stream.send_data(Bytes::copy_from_slice(body), true)?;
+            // The server may have answered already and want no more of it.
+            let _ = stream.send_data(Bytes::copy_from_slice(body), true);
         }
         self.wait(answer(response))
     }
