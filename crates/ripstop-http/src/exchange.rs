@@ -4,12 +4,15 @@
 //! came.
 
 use crate::{
-    AccessEvent, Facts, RequestId,
+    AccessEvent, Connection, Facts, RequestId,
     conn::{Conn, Link},
     progress::{Progress, Wait},
 };
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http::{
+    HeaderValue, Method, Request, StatusCode, Uri, Version, header, uri::PathAndQuery,
+};
 use http_body::SizeHint;
+use ripstop_work::Ending;
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
@@ -20,6 +23,9 @@ use std::{
 pub(crate) struct Exchange {
     pub(crate) link: Link,
     pub(crate) request_id: RequestId,
+    /// What was asked for, to name it if it is cut.
+    method: Method,
+    target: Option<PathAndQuery>,
     record: Option<Box<Record>>,
 }
 
@@ -33,7 +39,8 @@ impl Exchange {
         link.conn.exchange_begins();
         let request_id = RequestId::of(request_id, || link.conn.numbers.next());
         let record = link.conn.access.is_some().then(|| Box::new(Record::of(request)));
-        Self { link, request_id, record }
+        let (method, target) = (request.method().clone(), request.uri().path_and_query().cloned());
+        Self { link, request_id, method, target, record }
     }
 
     /// What the handler may know.
@@ -84,10 +91,29 @@ impl Drop for Exchange {
             // HTTP/1 sees to it when it is at rest.
             conn.progress.set(Wait::Peer, conn.options.timeouts.idle);
         }
+        if conn.worker.ending() == Ending::AtOnce {
+            self.list_as_cut();
+        }
         if let (Some(record), Some(access)) = (&self.record, &conn.access) {
             let request_id = self.request_id.to_string();
             access.record(&record.event(conn.facts.peer, &request_id));
         }
+    }
+}
+
+impl Exchange {
+    /// The server could not wait for it any longer.
+    fn list_as_cut(&self) {
+        let Connection { peer, listener, .. } = &*self.link.conn.facts;
+        let path = self.target.as_ref().map_or("*", PathAndQuery::path);
+        log::warn!(
+            method:% = self.method,
+            path,
+            request_id:% = self.request_id,
+            peer:? = peer,
+            listener:%;
+            "request cut off by the end of the server"
+        );
     }
 }
 
