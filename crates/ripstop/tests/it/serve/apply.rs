@@ -38,6 +38,7 @@ fn two_hundred_changes_under_load_fail_no_request() {
     let mut kept = Client::unix(&path(&running, "one")).unwrap();
     let load = Load::new(tcp(&running, "main"));
     thread::scope(|scope| {
+        let _stop = load.guard();
         load.run(scope, 4, Habit::KeepAlive);
         load.run(scope, 2, Habit::Fresh);
         for change in 1..=200 {
@@ -48,7 +49,6 @@ fn two_hundred_changes_under_load_fail_no_request() {
             assert_eq!(client.get("/").unwrap().text(), "hello", "change {change}");
             assert_eq!(kept.get("/").unwrap().text(), "hello", "change {change}");
         }
-        load.stop();
     });
     let seen = load.seen();
     assert_eq!(seen.failures, [""; 0]);

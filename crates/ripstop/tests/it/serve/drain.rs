@@ -48,9 +48,10 @@ fn a_stop_under_load_answers_all_that_was_begun() {
         let load = Load::new(tcp(&running, "main"));
         thread::scope(|scope| {
             load.run(scope, 8, habit);
-            assert!(until(SOON, || load.seen().answers >= 100));
+            let busy = until(SOON, || load.seen().answers >= 100);
             load.server_ends();
             running.stop();
+            assert!(busy, "{:?}", load.seen());
         });
         assert_eq!(outcome(running), Outcome::Drained, "{habit:?}");
         let seen = load.seen();

@@ -52,6 +52,14 @@ pub(crate) struct Load {
     seen: Mutex<Seen>,
 }
 
+struct Guard<'a>(&'a Load);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// What came of a request.
 enum Outcome {
     /// It was answered; the connection, if it can be used again.
@@ -78,6 +86,11 @@ impl Load {
         for _ in 0..clients {
             scope.spawn(move || self.client(habit));
         }
+    }
+
+    /// Stops the clients when it is dropped, so that a failed test ends.
+    pub(crate) fn guard(&self) -> impl Drop {
+        Guard(self)
     }
 
     /// What was seen until now.

@@ -47,6 +47,20 @@ impl Program {
         Client::tcp(self.address).expect("the program accepts connections")
     }
 
+    /// The names of its threads, once all of them have started: the server answers before.
+    #[track_caller]
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let mut threads = Vec::new();
+        let complete = until(SOON, || {
+            threads = self.process.proc().threads().unwrap();
+            // The main thread, that of the server, and that which waits for signals.
+            let main = |name: &&String| *name == "rip-main" || *name == "tear";
+            threads.iter().filter(main).count() == 3
+        });
+        assert!(complete, "{threads:?}");
+        threads
+    }
+
     /// Waits until it logs a line with `text`.
     #[track_caller]
     pub(crate) fn logged(&self, text: &str) {
