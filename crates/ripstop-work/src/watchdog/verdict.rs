@@ -74,6 +74,10 @@ pub(super) struct Verdict {
     last_look: Duration,
     marks: Vec<Still<u64>>,
     threads: Vec<Still<Thread>>,
+    /// How many threads were held, and since when it has been that many.
+    held: Still<usize>,
+    /// What `stuck_unmarked` said last.
+    unmarked: usize,
     window: Still<Duration>,
 }
 
@@ -84,6 +88,8 @@ impl Verdict {
             last_look: Duration::ZERO,
             marks: Vec::new(),
             threads: Vec::new(),
+            held: Still { value: 0, since: Duration::ZERO },
+            unmarked: 0,
             window: Still { value: Duration::ZERO, since: Duration::ZERO },
         }
     }
@@ -96,8 +102,10 @@ impl Verdict {
         self.last_look = now;
         let marks_moved = take_in(&mut self.marks, &look.marks, now);
         let threads_moved = take_in(&mut self.threads, &look.threads, now);
+        self.held.see(look.held, now);
+        self.unmarked = self.stuck_unmarked(now);
         Seen {
-            stuck: self.stuck_marked(now).max(self.stuck_unmarked(look.held, now)),
+            stuck: self.stuck_marked(now).max(self.unmarked),
             moved: marks_moved || threads_moved,
             busy_percent: self.busy_percent(now),
         }
@@ -110,12 +118,19 @@ impl Verdict {
     }
 
     /// Threads that neither sleep nor move, less those that a plug holds. One that moves is
-    /// enough for the worker: then nothing needs to be done.
-    fn stuck_unmarked(&self, held: usize, now: Duration) -> usize {
+    /// enough for the worker: then nothing needs to be done. A thread that was freed has as much
+    /// time to move as any other: until then, nothing more is said of the worker.
+    fn stuck_unmarked(&self, now: Duration) -> usize {
         let patience = self.stall * UNMARKED_STALLS;
         let awake = self.threads.iter().filter(|thread| thread.value.parks % 2 == 0);
         let still = awake.filter(|thread| thread.age(now) >= patience).count();
-        if still == self.threads.len() { still.saturating_sub(held) } else { 0 }
+        if still < self.threads.len() {
+            0
+        } else if self.held.age(now) < patience {
+            self.unmarked
+        } else {
+            still.saturating_sub(self.held.value)
+        }
     }
 
     fn busy_percent(&mut self, now: Duration) -> Option<u8> {

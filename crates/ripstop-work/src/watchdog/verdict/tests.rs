@@ -80,6 +80,18 @@ fn an_unmarked_stall_is_seen_after_four_stall_times() {
 }
 
 #[test]
+fn a_thread_that_was_freed_has_time_to_move_before_the_next_is_freed() {
+    let still = |held| Look { marks: vec![], threads: vec![thread(0, 0); 3], held };
+    let (before, freed) = (still(2), still(1));
+    let mut looks: Vec<_> = (0..=8).map(|i| (i * 10, &before)).collect();
+    assert_eq!(last(&looks).stuck, 1, "at 80 ms");
+    looks.extend((9..=16).map(|i| (i * 10, &freed)));
+    assert_eq!(last(&looks).stuck, 1, "at 160 ms, freed at 90");
+    looks.push((170, &freed));
+    assert_eq!(last(&looks).stuck, 2, "at 170 ms");
+}
+
+#[test]
 fn a_sleeping_thread_is_not_stuck() {
     let asleep = unmarked(thread(3, 5));
     let looks: Vec<_> = (0..=20).map(|i| (i * 10, &asleep)).collect();
