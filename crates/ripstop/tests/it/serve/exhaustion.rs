@@ -28,7 +28,7 @@ fn out_of_descriptors_the_newest_get_503_and_all_others_go_on() {
     let (taken, refused) = answers.split_at(first_refused);
     assert!(taken.len() > 20, "{answers:?}");
     assert!(refused.iter().all(|answer| *answer == (503, true)), "{answers:?}");
-    for client in newest.split_off(first_refused).iter_mut() {
+    for client in &mut newest.split_off(first_refused) {
         assert_eq!(client.ending().unwrap(), (Vec::new(), Ending::Closed));
     }
     for client in served.iter_mut().chain(&mut newest) {

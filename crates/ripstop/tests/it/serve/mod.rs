@@ -1,6 +1,8 @@
 //! The server as a whole: everything between `Server::start` and the end of the process, over real
 //! sockets, in this process or in a started example.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod apply;
 mod axum_app;
 mod drain;
