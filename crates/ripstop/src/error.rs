@@ -45,7 +45,7 @@ impl fmt::Display for Error {
         match self {
             Self::NothingToListenOn => f.write_str("no address to listen on was given"),
             Self::Listen(faults) => {
-                let faults: Vec<_> = faults.iter().map(|fault| chain(fault)).collect();
+                let faults: Vec<_> = faults.iter().map(chain).collect();
                 f.write_str(&faults.join("; "))
             }
             Self::Workers(_) => f.write_str("the workers cannot be started"),
