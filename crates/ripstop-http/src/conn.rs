@@ -130,6 +130,12 @@ impl Conn {
         self.open.load(Relaxed) == 0
     }
 
+    /// HTTP/1: whether nothing is owed and nothing on its way: only then may the driver write,
+    /// and only then does the peer's time run.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.owes_nothing() && self.flushed.load(Relaxed)
+    }
+
     pub(crate) fn exchange_begins(&self) {
         self.open.fetch_add(1, Relaxed);
         self.worker.load().request_begins();

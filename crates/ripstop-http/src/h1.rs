@@ -154,7 +154,7 @@ where
         }
         _ => {}
     }
-    if conn.owes_nothing() { at_rest(conn) } else { Poll::Pending }
+    if conn.is_at_rest() { at_rest(conn) } else { Poll::Pending }
 }
 
 /// What follows from how hyper ended.
@@ -187,7 +187,7 @@ fn heed_deadlines(conn: &Conn) -> Option<Step> {
     }
     if !conn.owes_nothing() {
         progress.judge_request();
-    } else if progress.passed(Wait::Peer) {
+    } else if conn.is_at_rest() && progress.passed(Wait::Peer) {
         return Some(match conn.reading() {
             Reading::Head => Step::Refuse(Refusal::PeerTimeout),
             _ => Step::Finished,
@@ -200,9 +200,7 @@ fn heed_deadlines(conn: &Conn) -> Option<Step> {
 fn at_rest(conn: &Conn) -> Poll<Step> {
     match conn.reading() {
         Reading::Preface => return Poll::Ready(Step::Http2),
-        Reading::Refused(refusal) if conn.flushed.load(Relaxed) => {
-            return Poll::Ready(Step::Refuse(refusal));
-        }
+        Reading::Refused(refusal) => return Poll::Ready(Step::Refuse(refusal)),
         Reading::Between => {
             conn.progress.set_if_clear(Wait::Peer, conn.options.timeouts.idle);
         }

@@ -177,7 +177,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
 
     /// Tells the connection where the reading stands after something was read.
     fn note(&mut self) {
-        let begins = self.conn.reading() == Reading::Between && self.conn.owes_nothing();
+        let begins = self.conn.reading() == Reading::Between && self.conn.is_at_rest();
         let reading = match self.guard.state() {
             State::RequestLine if self.kept.is_empty() => Reading::Between,
             State::RequestLine | State::Fields => Reading::Head,
