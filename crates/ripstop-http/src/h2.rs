@@ -152,7 +152,9 @@ struct Spawner {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, stream: F) {
         let progress = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.conn.worker.spawn(StreamTask { stream, progress, begun: false });
+        // What comes without a request is the tunnel that a stream has become.
+        let tunnel = progress.is_none().then(|| Tunnel::new(self.conn.clone()));
+        self.conn.worker.spawn(StreamTask { stream, progress, begun: false, tunnel });
     }
 }
 
@@ -163,6 +165,25 @@ pin_project_lite::pin_project! {
         stream: F,
         progress: Option<Arc<Progress>>,
         begun: bool,
+        tunnel: Option<Tunnel>,
+    }
+}
+
+/// Counts a tunnel as open: its exchange has ended with the response's head.
+struct Tunnel(Arc<Conn>);
+
+impl Tunnel {
+    fn new(conn: Arc<Conn>) -> Self {
+        conn.exchange_begins();
+        Self(conn)
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        if self.0.exchange_ended() {
+            self.0.progress.set(Wait::Peer, self.0.options.timeouts.idle);
+        }
     }
 }
 
