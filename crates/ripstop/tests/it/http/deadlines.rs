@@ -6,7 +6,7 @@ use super::{
     site::{PIECE, SHORT, Site, options},
 };
 use ripstop::Disconnect;
-use ripstop_testkit::{Client, Ending};
+use ripstop_testkit::{Client, Ending, until};
 use std::time::{Duration, Instant};
 
 /// Long enough not to pass while something shorter is tested.
@@ -129,6 +129,31 @@ fn a_connection_in_use_is_not_idle() {
     assert_eq!(client.response().unwrap().text(), "waited");
 }
 
+#[test]
+fn a_connection_whose_response_is_still_on_its_way_is_not_idle() {
+    let site = Site::with_timeouts(|timeouts| timeouts.idle = Some(SHORT));
+    let mut client = site.client();
+    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    site.probe.await_finished(1);
+    // All the time that this takes the client does not read.
+    assert!(!until(SHORT * 2, || site.probe.begun() > 1));
+    assert_eq!(client.response().unwrap().body.len(), 8 << 20);
+    assert_ended(&mut client, "idle then");
+}
+
+#[test]
+fn a_408_waits_for_the_response_before_it() {
+    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
+    let mut client = site.client();
+    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHo").unwrap();
+    site.probe.await_finished(1);
+    assert!(!until(SHORT * 2, || site.probe.begun() > 1));
+    let begin = Instant::now();
+    let response = client.response().unwrap();
+    assert!(response.body == [b'x'; 8 << 20], "something else is in the response");
+    assert_408(&mut client, begin);
+}
+
 const POST: &str = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n";
 
 #[test]
@@ -209,7 +234,7 @@ fn a_client_that_reads_slowly_is_not_cut() {
     while begin.elapsed() < write * 2 {
         client.read_exact(16 * PIECE).unwrap();
         // Data is always there: this only takes time away from reading.
-        let _ = ripstop_testkit::until(SHORT / 4, || false);
+        let _ = until(SHORT / 4, || false);
     }
     assert_eq!(site.probe.dropped(), 0);
 }

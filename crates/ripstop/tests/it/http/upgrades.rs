@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use ripstop::{Body, BoxError};
+use ripstop::{Body, BoxError, Options};
 use ripstop_testkit::{Client, Ending, until};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -196,8 +196,8 @@ async fn tunnel(request: Request<Body>, probe: Probe) -> Result<Response<String>
     Ok(Response::new(String::new()))
 }
 
-fn tunnels() -> Site {
-    let mut options = options();
+/// A server of tunnels.
+pub(crate) fn tunnels(mut options: Options) -> Site {
     options.connect = true;
     let probe = Probe::default();
     let seen = probe.clone();
@@ -211,7 +211,7 @@ fn connect(host: &str) -> String {
 
 #[test]
 fn a_handler_that_takes_connect_gets_a_tunnel() {
-    let site = tunnels();
+    let site = tunnels(options());
     let mut client = site.client();
     client.send(connect("test")).unwrap();
     let head = client.head().unwrap();
@@ -227,7 +227,7 @@ fn a_handler_that_takes_connect_gets_a_tunnel() {
 
 #[test]
 fn bytes_behind_connect_reach_the_tunnel() {
-    let site = tunnels();
+    let site = tunnels(options());
     let mut client = site.client();
     let early = "get / http/1.1\n\n".repeat(10_000);
     client.send(connect("test") + &early).unwrap();
@@ -240,7 +240,7 @@ fn bytes_behind_connect_reach_the_tunnel() {
 
 #[test]
 fn a_refused_connect_leaves_the_connection_as_it_is() {
-    let site = tunnels();
+    let site = tunnels(options());
     let mut client = site.client();
     client.send(connect("refused") + &connect("test") + "hello").unwrap();
     let refused = client.response().unwrap();

@@ -7,10 +7,14 @@ use super::{
         get as get_fields,
     },
 };
-use crate::http::site::{PATIENCE, QUIET, Site, options};
+use crate::http::{
+    site::{PATIENCE, QUIET, SHORT, Site, options},
+    upgrades::tunnels,
+};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use h2::Reason;
+use http::Request;
 use ripstop::Disconnect;
 use ripstop_testkit::{Seed, until};
 
@@ -150,6 +154,29 @@ fn handlers_are_dropped_when_the_connection_goes() {
     site.probe.await_begun(5);
     drop(h2);
     site.probe.await_dropped(5);
+}
+
+#[test]
+fn a_stream_becomes_a_tunnel_and_is_not_idle() {
+    let mut options = options();
+    options.connect = true;
+    options.timeouts.idle = Some(SHORT);
+    let site = tunnels(options);
+    let h2 = H2::connect(&site);
+    let connect = Request::builder().method("CONNECT").uri("test:443").body(()).unwrap();
+    let (response, mut stream) = h2.open(connect, false);
+    let response = h2.wait(response).unwrap();
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    for _ in 0..2 {
+        stream.send_data(Bytes::from_static(b"hello"), false).unwrap();
+        assert_eq!(h2.wait(body.data()).unwrap().unwrap(), "HELLO");
+        // A connection that is idle is told so: then there is no new stream.
+        assert!(!until(SHORT * 2, || site.probe.finished() > 0));
+        assert_eq!(h2.ask(get("/"), b"").unwrap().status, 200);
+    }
+    stream.send_data(Bytes::new(), true).unwrap();
+    site.probe.await_finished(1);
 }
 
 #[test]
