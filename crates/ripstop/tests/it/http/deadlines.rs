@@ -3,14 +3,11 @@
 
 use super::{
     refusals::assert_ended,
-    site::{PIECE, SHORT, Site, options},
+    site::{LONG, PATIENCE, PIECE, SHORT, STEP, Site, options},
 };
 use ripstop::Disconnect;
 use ripstop_testkit::{Client, Ending, until};
-use std::time::{Duration, Instant};
-
-/// Long enough not to pass while something shorter is tested.
-const LONG: Option<Duration> = Some(Duration::from_secs(60));
+use std::time::Instant;
 
 /// Expects a 408 not before `SHORT` has passed since `begin`, and the end.
 #[track_caller]
@@ -52,8 +49,8 @@ fn a_head_that_trickles_gains_no_time() {
     let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
     let begin = Instant::now();
     let mut client = site.client();
-    let head = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(10_000));
-    let sent = client.send_slowly(&head, 1, Duration::from_millis(10)).unwrap();
+    let head = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(200));
+    let sent = client.send_slowly(&head, 1, SHORT / 50).unwrap();
     assert!(sent < head.len(), "it was read to its end");
     assert_408(&mut client, begin);
 }
@@ -62,7 +59,7 @@ fn a_head_that_trickles_gains_no_time() {
 fn the_time_of_a_later_head_runs_from_its_first_byte() {
     let site = Site::with_timeouts(|timeouts| {
         timeouts.header = Some(SHORT);
-        timeouts.idle = LONG;
+        timeouts.idle = Some(PATIENCE);
     });
     let mut client = site.client();
     assert_eq!(client.get("/").unwrap().status(), 200);
@@ -171,13 +168,12 @@ fn a_body_that_stalls_is_answered_408() {
 
 #[test]
 fn a_body_that_makes_progress_is_not_cut() {
-    let body = SHORT * 2;
-    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(body));
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(LONG));
     let mut client = site.client();
     let begin = Instant::now();
     client.send(POST).unwrap();
-    assert_eq!(client.send_slowly("0123456789", 1, body / 5).unwrap(), 10);
-    assert!(begin.elapsed() > body, "it came faster than the deadline");
+    assert_eq!(client.send_slowly("0123456789", 1, STEP).unwrap(), 10);
+    assert!(begin.elapsed() > LONG, "it came faster than the deadline");
     assert_eq!(client.response().unwrap().text(), "0123456789");
     assert_eq!(client.get("/").unwrap().text(), "hello");
 }
@@ -226,15 +222,14 @@ fn a_client_that_does_not_read_is_reset_and_costs_little_memory() {
 
 #[test]
 fn a_client_that_reads_slowly_is_not_cut() {
-    let write = SHORT * 5;
-    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(write));
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(LONG));
     let mut client = site.client();
     client.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     let begin = Instant::now();
-    while begin.elapsed() < write * 2 {
+    while begin.elapsed() < LONG * 3 / 2 {
         client.read_exact(16 * PIECE).unwrap();
         // Data is always there: this only takes time away from reading.
-        let _ = until(SHORT / 4, || false);
+        let _ = until(STEP / 6, || false);
     }
     assert_eq!(site.probe.dropped(), 0);
 }
@@ -283,13 +278,12 @@ fn a_504_to_a_request_with_an_unread_body_ends_the_connection() {
 
 #[test]
 fn the_time_of_a_request_starts_anew_with_each_piece_of_its_body() {
-    let request = SHORT * 2;
-    let site = Site::with_timeouts(|timeouts| timeouts.request = Some(request));
+    let site = Site::with_timeouts(|timeouts| timeouts.request = Some(LONG));
     let mut client = site.client();
     let begin = Instant::now();
     client.send(POST).unwrap();
-    assert_eq!(client.send_slowly("0123456789", 1, request / 5).unwrap(), 10);
-    assert!(begin.elapsed() > request, "it came faster than the deadline");
+    assert_eq!(client.send_slowly("0123456789", 1, STEP).unwrap(), 10);
+    assert!(begin.elapsed() > LONG, "it came faster than the deadline");
     assert_eq!(client.response().unwrap().text(), "0123456789");
 }
 

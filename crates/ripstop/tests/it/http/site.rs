@@ -28,8 +28,14 @@ use tower::service_fn;
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A deadline that is to pass: long enough to tell late from early on a busy machine.
-pub(crate) const SHORT: Duration = Duration::from_millis(200);
+/// A deadline that is to pass. What a test does meanwhile takes far less, also on a busy machine.
+pub(crate) const SHORT: Duration = Duration::from_millis(500);
+
+/// A deadline that must not pass while something goes on step by step, in pauses of [`STEP`].
+pub(crate) const LONG: Duration = Duration::from_secs(2);
+
+/// Eight of them take longer than [`LONG`], so it must be counted anew.
+pub(crate) const STEP: Duration = Duration::from_millis(300);
 
 /// For how long nothing has to happen to count as nothing.
 pub(crate) const QUIET: Duration = Duration::from_millis(50);
