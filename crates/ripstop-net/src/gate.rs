@@ -27,6 +27,10 @@ use tokio::{
 /// How many connections one lease is good for.
 const LEASE: usize = 16;
 
+/// How many of those who wait are taken when a gate closes, at most: the default of the kernel for
+/// how many can wait.
+const LAST: usize = 4096;
+
 /// How long accepting pauses when the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -106,7 +110,8 @@ impl<R: Reception> Gate<R> {
         &self.listener
     }
 
-    /// Stops accepting. Connections that were accepted go on. The listener itself closes when the
+    /// Stops accepting. Connections that were accepted go on, and those that wait already are
+    /// taken, as far as the clients know they are connected. The listener itself closes when the
     /// last reference to the gate is gone, of which the worker that accepts has one.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -171,7 +176,7 @@ async fn hold<R: Reception>(gate: Arc<Gate<R>>, me: Arc<Worker>, number: u64) {
     while gate.holds(number) {
         let recalled = gate.recalled.notified();
         if !gate.holds(number) {
-            return;
+            break;
         }
         let mut ready = tokio::select! {
             ready = listening.readable() => match ready {
@@ -195,6 +200,7 @@ async fn hold<R: Reception>(gate: Arc<Gate<R>>, me: Arc<Worker>, number: u64) {
         // The connections just accepted are tasks of this worker: let them run.
         yield_once().await;
     }
+    gate.take_the_last(&me, number);
 }
 
 /// Lets other tasks run. tokio's own `yield_now` keeps the task where a spare cannot get at it
@@ -212,8 +218,11 @@ async fn yield_once() {
 }
 
 /// Joins the reactor of the calling worker.
-#[expect(deprecated, reason = "its successor is unsafe; what it asks for holds: the descriptor \
-                               belongs to the gate, which the registration keeps alive")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; what it asks for holds: the descriptor \
+                               belongs to the gate, which the registration keeps alive"
+)]
 fn watch<R>(gate: Arc<Gate<R>>) -> std::io::Result<AsyncFd<Watched<R>>> {
     AsyncFd::with_interest(Watched(gate), Interest::READABLE)
 }
@@ -235,6 +244,17 @@ impl<R: Reception> Gate<R> {
             }
         }
         AcceptStep::Retry
+    }
+
+    /// Takes those who wait, if the lease of this number was the last one. Bounded, since more may
+    /// come until the listener is closed.
+    fn take_the_last(&self, me: &Arc<Worker>, number: u64) {
+        let lease = self.lock();
+        let is_last = lease.closed && lease.number == number;
+        drop(lease);
+        if is_last {
+            self.accept_some(me, LAST, &mut 0);
+        }
     }
 
     /// Starts a connection: here, unless the balance is off.

@@ -79,6 +79,25 @@ fn a_listener_that_stays_keeps_those_who_wait_for_it() {
 }
 
 #[test]
+fn a_listener_that_goes_takes_those_who_wait_for_it() {
+    let (levers, app) = Levers::new();
+    let dir = tempfile::tempdir().unwrap();
+    let base = options(1, 0);
+    let running = start(app, &with_file(&base, dir.path(), "gone"));
+    let gone = path(&running, "gone");
+    let mut wedged = connect(&running);
+    wedged.send("GET /wedge HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    levers.await_begun(1);
+    let mut waiting: Vec<_> = (0..40).map(|_| Client::unix(&gone).unwrap()).collect();
+    running.handle().apply(base).unwrap();
+    levers.unwedge();
+    for client in &mut waiting {
+        assert_eq!(client.get("/").unwrap().text(), "hello");
+    }
+    assert!(until(SOON, || Client::unix(&gone).is_err()));
+}
+
+#[test]
 fn new_limits_hold_for_new_connections() {
     let (_levers, app) = Levers::new();
     let base = options(2, 1);
