@@ -53,9 +53,10 @@ impl Program {
         let mut threads = Vec::new();
         let complete = until(SOON, || {
             threads = self.process.proc().threads().unwrap();
-            // The main thread, that of the server, and that which waits for signals.
-            let main = |name: &&String| *name == "rip-main" || *name == "tear";
-            threads.iter().filter(main).count() == 3
+            // The main thread, that which waits for signals, and that of the server, which has
+            // its parent's name at first.
+            let count = |name: &str| threads.iter().filter(|thread| *thread == name).count();
+            count("tear") == 2 && count("rip-main") == 1
         });
         assert!(complete, "{threads:?}");
         threads

@@ -51,7 +51,9 @@ fn check(stalls: &[&str]) {
     println!("worst {:?}, of the control {calm_worst:?}", seen.worst());
     assert_eq!(seen.failures, [""; 0]);
     assert_eq!(seen.worst.iter().filter(|&&worst| worst >= STALLED).count(), 0, "{seen:?}");
-    assert!(seen.worst() <= PROMISE + calm_worst, "{:?}, calm {calm_worst:?}", seen.worst());
+    // A stall is noticed and its worker taken over by two wake-ups, each as late as any other.
+    let late = calm_worst * 2 * u32::try_from(stalls.len()).unwrap();
+    assert!(seen.worst() <= PROMISE + late, "{:?}, calm {calm_worst:?}", seen.worst());
     baseline.returns(&torn);
     torn.terminate();
 }
