@@ -73,6 +73,9 @@ fn builder(conn: &Conn, spawner: Spawner) -> Builder<Spawner> {
     builder
 }
 
+/// hyper's side of a connection.
+type Http2<I, S> = Connection<TokioIo<Frames<I>>, Streams<S>, Spawner>;
+
 /// Whether the peer was told to go.
 #[derive(Debug, Default)]
 struct Goodbye {
@@ -80,7 +83,7 @@ struct Goodbye {
 }
 
 fn drive<I, S>(
-    mut http: Pin<&mut Connection<TokioIo<Frames<I>>, Streams<S>, Spawner>>,
+    mut http: Pin<&mut Http2<I, S>>,
     conn: &Conn,
     goodbye: &mut Goodbye,
     cx: &mut Context<'_>,

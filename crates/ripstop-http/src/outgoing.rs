@@ -119,13 +119,16 @@ impl<B: HttpBody> Source<B> {
     }
 }
 
+/// What is handed on next.
+type NextFrame<D> = Poll<Option<Result<Frame<Chunk<D>>, CutShort>>>;
+
 /// Takes what is left of the application's last frame, or asks it for the next one.
 fn poll_application<B>(
     body: Pin<&mut B>,
     rest: &mut Bytes,
     exchange: &Exchange,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Chunk<B::Data>>, CutShort>>>
+) -> NextFrame<B::Data>
 where
     B: HttpBody,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
