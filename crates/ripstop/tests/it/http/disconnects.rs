@@ -2,7 +2,7 @@
 
 use super::site::{QUIET, Site, options};
 use ripstop::Disconnect;
-use ripstop_testkit::Client;
+use ripstop_testkit::{Client, Ending};
 
 const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -107,4 +107,15 @@ fn no_worker_keeps_anything_of_clients_that_have_gone() {
     site.running.stop();
     let Site { running, .. } = site;
     assert_eq!(running.wait(), ripstop::Outcome::Drained);
+}
+
+/// A FIN does not tell whether the client still reads. To answer it, a handler would have to run
+/// on for a client that may have gone; `RunToEnd` is no different, as its response goes nowhere.
+#[test]
+fn a_client_that_finishes_sending_before_it_is_answered_counts_as_gone() {
+    let site = site(Disconnect::CancelHandler);
+    let mut client = waiting(&site, WAIT);
+    client.finish_sending().unwrap();
+    assert_eq!(client.ending().unwrap(), (vec![], Ending::Cut));
+    site.probe.await_dropped(1);
 }
