@@ -3,8 +3,9 @@
 
 use super::{
     refusals::refused,
-    site::{Site, options},
+    site::{SHORT, Site, options},
 };
+use ripstop_testkit::Seed;
 
 /// Expects each of `fields` in a POST to be refused with `status` before it is handled.
 #[track_caller]
@@ -179,4 +180,60 @@ fn chunks_to_the_letter_are_read() {
         assert_eq!(client.response().unwrap().text(), text, "{body:?}");
         assert_eq!(client.get("/").unwrap().text(), "hello", "after {body:?}");
     }
+}
+
+/// What mixtures are made of.
+const PIECES: [&str; 24] = [
+    "GET / HTTP/1.1\r\n",
+    "GET / HTTP/1.0\r\n",
+    "POST /echo HTTP/1.1\r\n",
+    "POST /ignore HTTP/1.1\r\n",
+    "CONNECT test:1 HTTP/1.1\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "Host: test\r\n",
+    "Host: test\r\n\r\n",
+    "Content-Length: 5\r\n",
+    "Content-Length: 5\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n",
+    "Upgrade: x\r\nConnection: upgrade\r\n",
+    "Connection: close\r\n",
+    "Expect: 100-continue\r\n",
+    "5\r\nhello\r\n",
+    "0\r\n\r\n",
+    "hello",
+    "5;x=\"",
+    "\r\n",
+    "\n",
+    "\r",
+    " ",
+    "\0",
+];
+
+/// For what no table has: whatever comes, the connection ends, and what was answered are responses.
+#[test]
+fn any_mixture_of_pieces_comes_to_an_end() {
+    let site = Site::with_timeouts(|timeouts| {
+        timeouts.header = Some(SHORT);
+        timeouts.idle = Some(SHORT);
+        timeouts.body = Some(SHORT);
+    });
+    let mut random = Seed::from_env_or_clock().random();
+    let mut sent = Vec::new();
+    for _ in 0..200 {
+        let mixture: String = (0..=random.below(12)).map(|_| *random.pick(&PIECES)).collect();
+        let mut client = site.client();
+        for part in mixture.as_bytes().chunks(1 + random.below(60)) {
+            // The server may have had enough.
+            let _ = client.send(part);
+        }
+        sent.push((mixture, client));
+    }
+    for (mixture, mut client) in sent {
+        let (read, _) = client.ending().unwrap_or_else(|err| panic!("{mixture:?}: {err}"));
+        let is_response = read.is_empty() || read.starts_with(b"HTTP/1.");
+        // Frames of HTTP/2 begin with the length of the settings.
+        assert!(is_response || mixture.contains("PRI"), "{mixture:?}: {}", read.escape_ascii());
+    }
+    site.assert_serves();
 }
