@@ -8,9 +8,7 @@ use crate::{
     conn::{Conn, Link},
     progress::{Progress, Wait},
 };
-use http::{
-    HeaderValue, Method, Request, StatusCode, Uri, Version, header, uri::PathAndQuery,
-};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use http_body::SizeHint;
 use ripstop_work::Ending;
 use std::{

@@ -218,11 +218,9 @@ async fn yield_once() {
 }
 
 /// Joins the reactor of the calling worker.
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe; what it asks for holds: the descriptor \
-                               belongs to the gate, which the registration keeps alive"
-)]
+// Its successor is unsafe. What that asks for holds: the descriptor belongs to the gate, which the
+// registration keeps alive.
+#[expect(deprecated, reason = "the successor is unsafe")]
 fn watch<R>(gate: Arc<Gate<R>>) -> std::io::Result<AsyncFd<Watched<R>>> {
     AsyncFd::with_interest(Watched(gate), Interest::READABLE)
 }

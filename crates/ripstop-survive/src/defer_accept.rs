@@ -14,7 +14,8 @@ use std::{
 ///
 /// When the socket is not a TCP one.
 pub fn set_defer_accept(fd: impl AsFd, time: Duration) -> io::Result<()> {
-    let seconds = libc::c_int::try_from(time.as_millis().div_ceil(1000)).unwrap_or(libc::c_int::MAX);
+    let seconds =
+        libc::c_int::try_from(time.as_millis().div_ceil(1000)).unwrap_or(libc::c_int::MAX);
     let length = size_of_val(&seconds) as libc::socklen_t;
     // SAFETY: the descriptor is open for as long as it is borrowed, and the kernel reads `length`
     // bytes of an integer that lives until the call returns.

@@ -20,7 +20,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Worker { index, .. } => {
-                write!(f, "cannot start worker {index}: check the limits on threads and descriptors")
+                write!(
+                    f,
+                    "cannot start worker {index}: check the limits on threads and descriptors"
+                )
             }
             Self::Watchdog(_) => f.write_str("cannot start the watchdog's thread"),
         }
