@@ -5,18 +5,18 @@
 //! (HTTP/2 by its preface, a tunnel).
 
 use crate::{
-    Body, Refusal,
-    admit::{OwnFields, admit},
+    Refusal,
     conn::{Conn, Link, Reading, Switch},
-    exchange::Exchange,
+    dispatch::dispatch,
+    handler::{Handler, ResponseBody},
     handling::Handling,
     outgoing::Outgoing,
     progress::Wait,
-    serve::{Handler, ResponseBody, Wire},
+    seam::Seam,
+    wire::Wire,
 };
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body as _;
 use hyper::{
     body::Incoming,
     server::conn::http1::{Builder, Connection},
@@ -32,8 +32,6 @@ use std::{
     time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
-use crate::seam::Seam;
 
 /// Bytes that hyper may buffer beyond the largest head.
 const READ_AHEAD: usize = 8 << 10;
@@ -280,23 +278,6 @@ impl<S: Handler> Service<Request<Incoming>> for Exchanges<S> {
         self.conn.progress.clear(Wait::Peer);
         self.conn.set_switch(Switch::Undecided);
         let link = Link { conn: self.conn.clone(), stream: None };
-        handle(self.service.clone(), request, link)
+        dispatch(self.service.clone(), request, link)
     }
-}
-
-/// Begins the exchange of `request`, and its handling if it is admitted.
-pub(crate) fn handle<S: Handler>(
-    service: S,
-    request: Request<Incoming>,
-    link: Link,
-) -> Handling<S, ResponseBody<S>> {
-    let options = &link.conn.options;
-    let own = OwnFields::find(request.headers());
-    let length = request.body().size_hint().exact();
-    let admitted = admit(&request, &own, length, &options.limits, options.connect);
-    link.progress().set(Wait::Handler, options.timeouts.request);
-    let exchange = Exchange::begin(link, &request, own.request_id);
-    let mut request = request.map(|incoming| Body::new(incoming, &exchange.link));
-    request.extensions_mut().insert(exchange.facts());
-    Handling::new(service, request, admitted, exchange)
 }

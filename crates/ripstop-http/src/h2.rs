@@ -3,11 +3,12 @@
 
 use crate::{
     conn::{Conn, Link},
-    h1::handle,
+    dispatch::dispatch,
+    handler::{Handler, ResponseBody},
     handling::Handling,
     outgoing::Outgoing,
     progress::{Progress, Wait},
-    serve::{Handler, ResponseBody, Wire},
+    wire::Wire,
 };
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
@@ -141,7 +142,7 @@ impl<S: Handler> Service<Request<Incoming>> for Streams<S> {
         let progress = Arc::new(Progress::new(self.conn.worker.clock()));
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
         let link = Link { conn: self.conn.clone(), stream: Some(progress) };
-        handle(self.service.clone(), request, link)
+        dispatch(self.service.clone(), request, link)
     }
 }
 

@@ -3,17 +3,19 @@
 //! What hyper leaves open is closed here: strict framing and admission, deadlines on every wait,
 //! bounds on everything a peer sends, and the wall that holds a handler's panic. The way of a
 //! request: [`serve`] → `h1` or `h2`, the driver of its connection → `guard` and `admit`, which
-//! may refuse it → `handling` → the application's service → `outgoing` → hyper.
+//! may refuse it → `dispatch` → `handling` → the application's service → `outgoing` → hyper.
 
 pub mod access;
 mod admit;
 mod body;
 mod conn;
+mod dispatch;
 mod exchange;
 mod facts;
 mod guard;
 mod h1;
 mod h2;
+mod handler;
 mod handling;
 mod options;
 mod outgoing;
@@ -22,10 +24,13 @@ mod progress;
 mod refusal;
 mod seam;
 mod serve;
+mod wire;
 
 pub use access::{AccessEvent, AccessLog};
 pub use body::{Body, BodyError};
 pub use facts::{Connection, Facts, RequestId, Tls, X_REQUEST_ID};
+pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
 pub use options::{Disconnect, Limits, Options, Timeouts};
 pub use refusal::Refusal;
-pub use serve::{BoxError, Handler, HandlerBody, Protocol, ResponseBody, Shared, Wire, serve};
+pub use serve::{Protocol, Shared, serve};
+pub use wire::Wire;

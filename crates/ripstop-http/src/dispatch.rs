@@ -1,0 +1,31 @@
+//! Dispatch: from a request as hyper read it to its handling, for both versions of HTTP.
+
+use crate::{
+    Body,
+    admit::{OwnFields, admit},
+    conn::Link,
+    exchange::Exchange,
+    handler::{Handler, ResponseBody},
+    handling::Handling,
+    progress::Wait,
+};
+use http::Request;
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+/// Begins the exchange of `request`, and its handling if it is admitted.
+pub(crate) fn dispatch<S: Handler>(
+    service: S,
+    request: Request<Incoming>,
+    link: Link,
+) -> Handling<S, ResponseBody<S>> {
+    let options = &link.conn.options;
+    let own = OwnFields::find(request.headers());
+    let length = request.body().size_hint().exact();
+    let admitted = admit(&request, &own, length, &options.limits, options.connect);
+    link.progress().set(Wait::Handler, options.timeouts.request);
+    let exchange = Exchange::begin(link, &request, own.request_id);
+    let mut request = request.map(|incoming| Body::new(incoming, &exchange.link));
+    request.extensions_mut().insert(exchange.facts());
+    Handling::new(service, request, admitted, exchange)
+}
