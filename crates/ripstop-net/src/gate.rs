@@ -261,8 +261,16 @@ impl<R: Reception> Gate<R> {
             [_] => None,
             workers => spill(me.index(), &self.workers.loads()).map(|index| &workers[index]),
         };
-        let worker = home.unwrap_or(me);
-        worker.spawn_connection(self.reception.receive(socket, worker));
+        let Some(worker) = home else {
+            return me.spawn_connection(self.reception.receive(socket, me));
+        };
+        let connection = self.reception.receive(socket, worker);
+        worker.spawn_connection(async move {
+            // A thread takes what comes from outside in between its own tasks, and may have one
+            // of them where a spare cannot get at it: that one goes first.
+            yield_once().await;
+            connection.await;
+        });
     }
 
     /// Gives the lease on if it is used up, or if another worker is idle and this one is not.
