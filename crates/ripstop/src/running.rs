@@ -6,7 +6,7 @@
 use crate::{
     Address, Error, Options,
     admin::{self, AdminGate},
-    gates::{Gates, refresh},
+    gates::{Closing, Gates, refresh},
     signals::{Asked, Signals},
 };
 use ripstop_admin::Health;
@@ -289,6 +289,13 @@ async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
     let _ = stages.wait_for(|now| *now >= stage).await;
 }
 
+/// Waits until all that runs has finished: first for the listeners, which take those who wait
+/// before they close.
+async fn drained(closing: Closing, workers: &Workers, deadline: Duration) -> Drained {
+    closing.wait(CLOSE_PATIENCE.min(deadline)).await;
+    workers.drained(deadline).await
+}
+
 /// The main thread's part.
 struct Main<S> {
     workers: Arc<Workers>,
@@ -347,7 +354,7 @@ impl<S: Handler + Sync> Main<S> {
         self.workers.end(Ending::AfterRequest);
         log::info!(seconds = self.options.drain.as_secs(); "draining");
         let drained = tokio::select! {
-            drained = self.workers.drained(self.options.drain) => drained,
+            drained = drained(closing, &self.workers, self.options.drain) => drained,
             () = reached(&mut self.stages, Stage::Cutting) => {
                 self.workers.drained(Duration::ZERO).await
             }
@@ -357,7 +364,6 @@ impl<S: Handler + Sync> Main<S> {
             self.workers.end(Ending::AtOnce);
             self.workers.drained(CUT_TIME).await;
         }
-        closing.wait(CLOSE_PATIENCE).await;
         if let Some(admin) = &self.admin {
             admin.close();
         }
