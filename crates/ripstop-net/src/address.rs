@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn every_fault_has_its_name() {
         let long = format!("unix:/{}", "x".repeat(108));
-        let cases: [(&str, fn(String) -> AddressError); 18] = [
+        type Fault = fn(String) -> AddressError;
+        let cases: [(&str, Fault); 18] = [
             ("127.0.0.1", AddressError::NoPort),
             ("[::1]", AddressError::NoPort),
             ("localhost", AddressError::NoPort),

@@ -1,6 +1,6 @@
 //! Inherited listeners: sockets that a service manager opened for this process.
 //!
-//! Owns the descriptors of the `LISTEN_FDS` protocol (sd_listen_fds(3)). A listener gets a
+//! Owns the descriptors of the `LISTEN_FDS` protocol (`sd_listen_fds(3)`). A listener gets a
 //! duplicate, so that one which a reload took away can be bound again later.
 //!
 //! Turning a descriptor's number into something owned is unsafe; the `listenfd` crate does it for

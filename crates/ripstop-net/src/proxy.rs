@@ -5,7 +5,7 @@
 //! out, or send it unasked, could choose its own address.
 //!
 //! Specification: the PROXY protocol, 2020/03/05, <https://www.haproxy.org/download/2.2/doc/proxy-protocol.txt>.
-//! TLVs are skipped, and the CRC32c one is not verified: TCP has checksums of its own.
+//! TLVs are skipped, and the `CRC32c` one is not verified: TCP has checksums of its own.
 
 mod parse;
 #[cfg(test)]
