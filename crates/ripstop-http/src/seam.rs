@@ -229,6 +229,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Read for Seam<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
     /// Runs the deadline of a write.
     fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_pending() {
+            // An earlier part of the response may have been.
+            self.conn.flushed.store(false, Relaxed);
+        }
         self.conn.progress.wrote(&outcome, self.conn.options.timeouts.write);
         outcome
     }
