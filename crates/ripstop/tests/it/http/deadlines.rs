@@ -3,7 +3,7 @@
 
 use super::{
     refusals::assert_ended,
-    site::{LONG, PATIENCE, PIECE, SHORT, STEP, Site, options},
+    site::{LARGE, LONG, PATIENCE, PIECE, SHORT, STEP, Site, options},
 };
 use ripstop::Disconnect;
 use ripstop_testkit::{Client, Ending, until};
@@ -72,20 +72,19 @@ fn the_time_of_a_later_head_runs_from_its_first_byte() {
 
 #[test]
 fn the_time_of_a_head_does_not_run_while_an_earlier_request_is_handled() {
-    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
+    let header = SHORT * 3;
+    let site = Site::with_timeouts(|timeouts| timeouts.header = Some(header));
     for first in [true, false] {
         let mut client = site.client();
         if !first {
             assert_eq!(client.get("/").unwrap().status(), 200);
         }
         client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHo").unwrap();
-        assert!(
-            client.is_quiet_for(SHORT * 2).unwrap(),
-            "the slow request was cut (first: {first})"
-        );
+        let quiet = client.is_quiet_for(header + SHORT).unwrap();
+        assert!(quiet, "the slow request was cut (first: {first})");
         site.probe.release();
-        assert_eq!(client.response().unwrap().text(), "waited");
         client.send("st: test\r\n\r\n").unwrap();
+        assert_eq!(client.response().unwrap().text(), "waited");
         assert_eq!(client.response().unwrap().text(), "hello");
     }
 }
@@ -129,26 +128,35 @@ fn a_connection_in_use_is_not_idle() {
 #[test]
 fn a_connection_whose_response_is_still_on_its_way_is_not_idle() {
     let site = Site::with_timeouts(|timeouts| timeouts.idle = Some(SHORT));
-    let mut client = site.client();
-    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
-    site.probe.await_finished(1);
-    // All the time that this takes the client does not read.
-    assert!(!until(SHORT * 2, || site.probe.begun() > 1));
-    assert_eq!(client.response().unwrap().body.len(), 8 << 20);
-    assert_ended(&mut client, "idle then");
+    for path in ["/large", "/in-two"] {
+        let mut client = site.client();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).unwrap();
+        assert_kept_unread(&site);
+        assert_eq!(client.response().unwrap().body.len(), LARGE, "{path}");
+        assert_ended(&mut client, path);
+    }
 }
 
 #[test]
 fn a_408_waits_for_the_response_before_it() {
     let site = Site::with_timeouts(|timeouts| timeouts.header = Some(SHORT));
-    let mut client = site.client();
-    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHo").unwrap();
-    site.probe.await_finished(1);
-    assert!(!until(SHORT * 2, || site.probe.begun() > 1));
-    let begin = Instant::now();
-    let response = client.response().unwrap();
-    assert!(response.body == [b'x'; 8 << 20], "something else is in the response");
-    assert_408(&mut client, begin);
+    for path in ["/large", "/in-two"] {
+        let mut client = site.client();
+        let part = "GET / HTTP/1.1\r\nHo";
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n{part}")).unwrap();
+        assert_kept_unread(&site);
+        let begin = Instant::now();
+        let response = client.response().unwrap();
+        assert!(response.body == [b'x'; LARGE], "{path}: something else is in it");
+        assert_408(&mut client, begin);
+    }
+}
+
+/// Lets more time pass than a deadline of `SHORT` takes, in which the client does not read.
+#[track_caller]
+fn assert_kept_unread(site: &Site) {
+    let begun = site.probe.begun();
+    assert!(!until(SHORT * 2, || site.probe.begun() > begun + 1));
 }
 
 const POST: &str = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n";

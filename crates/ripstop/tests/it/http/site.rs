@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response};
-use http_body::{Body as _, Frame};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use ripstop::{
     Body, BoxError, Handler, Listen, ListenerOptions, Options, Running, Server, Timeouts,
@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::sync::Semaphore;
@@ -42,6 +42,9 @@ pub(crate) const QUIET: Duration = Duration::from_millis(50);
 
 /// The size of a piece of `/stream`.
 pub(crate) const PIECE: usize = 64 << 10;
+
+/// The size of `/large` and of `/in-two`.
+pub(crate) const LARGE: usize = 8 << 20;
 
 /// Any body.
 pub(crate) type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -209,7 +212,7 @@ impl Drop for Visit {
 /// - `/wait` answers when the test releases it,
 /// - `/give-up` as well, when it has begun to read the body and dropped it,
 /// - `/stream` sends bytes without end,
-/// - `/large` sends eight MiB in one piece,
+/// - `/large` sends eight MiB in one piece, `/in-two` in two,
 /// - anything else is greeted.
 async fn app(request: Request<Body>, probe: Probe) -> Reply {
     let visit = probe.enter();
@@ -231,7 +234,8 @@ async fn app(request: Request<Body>, probe: Probe) -> Reply {
             text("waited")
         }
         "/stream" => Ok(Response::new(endless(&probe))),
-        "/large" => whole(Bytes::from(vec![b'x'; 8 << 20])),
+        "/large" => whole(Bytes::from(vec![b'x'; LARGE])),
+        "/in-two" => Ok(Response::new(InTwo { sent: 0, paused: false }.boxed_unsync())),
         _ => text("hello"),
     };
     visit.leave();
@@ -254,6 +258,38 @@ pub(crate) fn text(text: &'static str) -> Reply {
 
 fn whole(bytes: Bytes) -> Reply {
     Ok(Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync()))
+}
+
+/// Eight MiB, of which the first byte goes out alone, and which end with their last piece.
+struct InTwo {
+    sent: usize,
+    paused: bool,
+}
+
+impl HttpBody for InTwo {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.sent == 1 && !std::mem::replace(&mut self.paused, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let len = if self.sent == 0 { 1 } else { LARGE - self.sent };
+        self.sent += len;
+        Poll::Ready((len > 0).then(|| Ok(Frame::data(Bytes::from(vec![b'x'; len])))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent == LARGE
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact((LARGE - self.sent) as u64)
+    }
 }
 
 /// Zeros, counted, for as long as somebody takes them; the body counts as a visit of its own.
