@@ -230,12 +230,14 @@ fn a_client_that_does_not_read_is_reset_and_costs_little_memory() {
 
 #[test]
 fn a_client_that_reads_slowly_is_not_cut() {
-    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(LONG));
+    // The kernel says that there is room only when much was read: the more time it gets.
+    let write = LONG * 2;
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(write));
     let mut client = site.client();
     client.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     let begin = Instant::now();
-    while begin.elapsed() < LONG * 3 / 2 {
-        client.read_exact(16 * PIECE).unwrap();
+    while begin.elapsed() < write * 3 / 2 {
+        client.read_exact(32 * PIECE).unwrap();
         // Data is always there: this only takes time away from reading.
         let _ = until(STEP / 6, || false);
     }
