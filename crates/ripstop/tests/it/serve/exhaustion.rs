@@ -62,7 +62,7 @@ fn after_five_thousand_connections_at_once_everything_is_back() {
             // Not more than can wait at a listener.
             at_once.extend((0..CAN_WAIT).map(|_| send(&tear)));
             let accepted = || proc.fds().unwrap() >= fds + at_once.len();
-            assert!(until(SOON, accepted), "not all were accepted");
+            assert!(until(SOON, accepted), "{} of {}", proc.fds().unwrap() - fds, at_once.len());
         }
         at_most.push(proc.rss_bytes().unwrap());
         drop(at_once);
