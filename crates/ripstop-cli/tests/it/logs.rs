@@ -54,6 +54,7 @@ fn requests_are_logged_to_a_file_that_may_be_moved() {
     let line = fs::read_to_string(&old).unwrap();
     let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
     assert_eq!((&line["method"], &line["status"]), (&"GET".into(), &200.into()));
+    assert_eq!((&line["completed"], &line["bytes"]), (&true.into(), &5.into()));
 }
 
 #[test]
