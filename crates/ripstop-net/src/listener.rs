@@ -82,8 +82,8 @@ pub struct Listener {
     address: Address,
     family: Family,
     proxy_protocol: bool,
-    /// Held for its `Drop`, which removes the file.
-    _file: Option<UnixFile>,
+    /// Held for the `Drop` of its last owner, which removes the file.
+    file: Option<Arc<UnixFile>>,
 }
 
 impl Listener {
@@ -112,7 +112,36 @@ impl Listener {
             sockopt::set_tcp_nodelay(&fd, true).map_err(named)?;
         }
         let proxy_protocol = options.proxy_protocol;
-        Ok(Self { fd, name: options.name.clone(), address, family, proxy_protocol, _file: file })
+        let file = file.map(Arc::new);
+        Ok(Self { fd, name: options.name.clone(), address, family, proxy_protocol, file })
+    }
+
+    /// The same socket with other options, of which the address has to be the same: nobody who
+    /// waits in its queue is lost, and the address is never free in between.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`]; this listener stays as it was, but for its backlog.
+    pub fn renewed(&self, options: &ListenerOptions) -> Result<Self, BindError> {
+        let named = |err: Errno| BindError::new(&options.address, err);
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3).map_err(named)?;
+        if !matches!(options.address, Address::Inherited(_)) {
+            listen(&fd, options.backlog).map_err(named)?;
+        }
+        if self.family == Family::Tcp {
+            // Where the kernel does not do it, connections are only accepted earlier.
+            let _ = set_defer_accept(&fd, options.defer_accept.unwrap_or_default());
+        }
+        if let Some(file) = &self.file {
+            file.set_mode(options.unix_mode).map_err(|err| BindError::new(&self.address, err))?;
+        }
+        Ok(Self {
+            fd,
+            name: options.name.clone(),
+            address: self.address.clone(),
+            family: self.family,
+            proxy_protocol: options.proxy_protocol,
+            file: self.file.clone(),
+        })
     }
 
     /// Where it listens, with the port that the kernel chose if it was asked for port 0.

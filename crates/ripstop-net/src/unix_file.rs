@@ -25,10 +25,17 @@ pub(crate) struct UnixFile {
 impl UnixFile {
     /// Takes charge of the file at `path`, which was just bound, and gives it `mode`.
     pub(crate) fn adopt(path: &Path, mode: Option<u32>) -> io::Result<Self> {
-        if let Some(mode) = mode {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        let file = Self { path: path.to_owned(), identity: identity(path)? };
+        file.set_mode(mode)?;
+        Ok(file)
+    }
+
+    /// Gives the file `mode`, if any.
+    pub(crate) fn set_mode(&self, mode: Option<u32>) -> io::Result<()> {
+        match mode {
+            Some(mode) => fs::set_permissions(&self.path, fs::Permissions::from_mode(mode)),
+            None => Ok(()),
         }
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
     }
 }
 

@@ -60,8 +60,7 @@ impl<S: Handler + Sync> Gates<S> {
         if options.listen.is_empty() {
             return Err(Error::NothingToListenOn);
         }
-        let fresh = options.listen.iter().filter(|listen| !self.has(listen));
-        let bound = bind_all(fresh, inherited)?;
+        let bound = self.bind_all(options, inherited)?;
         let opened = self.open_gates(bound, options)?;
         let (stay, go): (Vec<_>, Vec<_>) =
             self.open.drain(..).partition(|open| stays(&open.listen, &options.listen));
@@ -74,6 +73,33 @@ impl<S: Handler + Sync> Gates<S> {
             worker.clock().set_tick(tick);
         }
         Ok(closing)
+    }
+
+    /// Binds what is not open yet, or says everything that is wrong. A listener whose options
+    /// have changed keeps its socket.
+    fn bind_all(&self, options: &Options, inherited: &Inherited) -> Result<Vec<Bound>, Error> {
+        let (mut bound, mut faults) = (Vec::new(), Vec::new());
+        let mut going: Vec<_> =
+            self.open.iter().filter(|open| !stays(&open.listen, &options.listen)).collect();
+        for listen in options.listen.iter().filter(|listen| !self.has(listen)) {
+            let name = &listen.listener.name;
+            let tls = listen.tls.as_ref().map(Tls::load).transpose().unwrap_or_else(|errors| {
+                let fault = |source| ListenError::Tls { listener: name.to_string(), source };
+                faults.extend(errors.into_iter().map(fault));
+                None
+            });
+            let address = &listen.listener.address;
+            let same = going.iter().position(|open| open.listen.listener.address == *address);
+            let listener = match same.map(|index| going.swap_remove(index)) {
+                Some(open) => open.gate.listener().renewed(&listen.listener),
+                None => Listener::bind(&listen.listener, inherited),
+            };
+            match listener {
+                Ok(listener) => bound.push(Bound { listen: listen.clone(), tls, listener }),
+                Err(err) => faults.push(ListenError::Bind(err)),
+            }
+        }
+        if faults.is_empty() { Ok(bound) } else { Err(Error::Listen(faults)) }
     }
 
     /// Opens all of them, or none.
@@ -172,30 +198,6 @@ fn stays(listen: &Listen, wanted: &[Listen]) -> bool {
 /// open it is enough that everything is written the same.
 fn is_same(one: &Listen, other: &Listen) -> bool {
     format!("{one:?}") == format!("{other:?}")
-}
-
-/// Binds all, or says everything that is wrong.
-fn bind_all<'a>(
-    listens: impl Iterator<Item = &'a Listen>,
-    inherited: &Inherited,
-) -> Result<Vec<Bound>, Error> {
-    let (mut bound, mut faults) = (Vec::new(), Vec::new());
-    for listen in listens {
-        let name = listen.listener.name.to_string();
-        let tls = match listen.tls.as_ref().map(Tls::load).transpose() {
-            Ok(tls) => tls,
-            Err(errors) => {
-                let fault = |source| ListenError::Tls { listener: name.clone(), source };
-                faults.extend(errors.into_iter().map(fault));
-                None
-            }
-        };
-        match Listener::bind(&listen.listener, inherited) {
-            Ok(listener) => bound.push(Bound { listen: listen.clone(), tls, listener }),
-            Err(err) => faults.push(ListenError::Bind(err)),
-        }
-    }
-    if faults.is_empty() { Ok(bound) } else { Err(Error::Listen(faults)) }
 }
 
 /// Looks at the files of TLS acceptors and swaps what has changed. Blocks on file I/O.

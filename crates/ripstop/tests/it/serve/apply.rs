@@ -132,6 +132,33 @@ fn a_closed_listener_can_be_bound_by_others_at_once() {
 }
 
 #[test]
+fn a_listener_whose_options_change_keeps_its_socket_and_loses_nobody() {
+    let (levers, app) = Levers::new();
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = with_file(&options(2, 1), dir.path(), "file");
+    let running = start(app, &options);
+    let (addr, file) = (tcp(&running, "main"), path(&running, "file"));
+    let load = Load::new(addr);
+    thread::scope(|scope| {
+        let _stop = load.guard();
+        load.run(scope, 2, Habit::KeepAlive);
+        load.run(scope, 2, Habit::Fresh);
+        for change in 1..=50 {
+            for listen in &mut options.listen {
+                listen.listener.backlog = 1000 + change;
+            }
+            running.handle().apply(options.clone()).unwrap();
+            assert_eq!(tcp(&running, "main"), addr, "change {change}");
+            let mut client = Client::unix(&file).unwrap();
+            assert_eq!(client.get("/").unwrap().text(), "hello", "change {change}");
+        }
+    });
+    let seen = load.seen();
+    assert_eq!(seen.failures, [""; 0]);
+    assert_eq!(levers.begun(), seen.answers + 50);
+}
+
+#[test]
 fn bad_options_change_nothing_and_every_fault_is_told() {
     let (_levers, app) = Levers::new();
     let dir = tempfile::tempdir().unwrap();
