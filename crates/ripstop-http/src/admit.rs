@@ -13,6 +13,8 @@ pub(crate) struct OwnFields<'a> {
     host: Option<&'a HeaderValue>,
     more_hosts: bool,
     expect: Option<&'a HeaderValue>,
+    /// `Connection` says that no request follows.
+    pub(crate) is_last: bool,
     pub(crate) request_id: Option<&'a HeaderValue>,
 }
 
@@ -24,6 +26,9 @@ impl<'a> OwnFields<'a> {
                 header::HOST => {
                     found.more_hosts = found.host.is_some();
                     found.host = found.host.or(Some(value));
+                }
+                header::CONNECTION => {
+                    found.is_last |= value.as_bytes().eq_ignore_ascii_case(b"close");
                 }
                 header::EXPECT => found.expect = found.expect.or(Some(value)),
                 _ if *name == X_REQUEST_ID => {

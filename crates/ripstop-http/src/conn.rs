@@ -29,6 +29,9 @@ pub(crate) struct Conn {
     /// HTTP/1: a request was refused in a way that ends the connection: its peer may go on
     /// sending, and must get the answer all the same.
     pub(crate) refused: AtomicBool,
+    /// HTTP/1: whether a client that goes while its request is handled is looked for; an
+    /// [`EndWatch`].
+    end_watch: AtomicU8,
     /// HTTP/1: where the reading side stands; a [`Reading`].
     reading: AtomicU8,
     /// HTTP/1: what became of a message that may turn the connection into a tunnel; a
@@ -87,6 +90,19 @@ impl Reading {
     }
 }
 
+/// Whether a client that goes while its last request is handled is looked for. Most handlers answer
+/// at once, and then a look at the stream in between is a system call for nothing, and on a fresh
+/// connection the only reason to join the reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndWatch {
+    /// The connection's last request has just begun.
+    NotYet,
+    /// hyper wanted to look, and was put off.
+    PutOff,
+    /// The request is not the last one, or the handler takes its time.
+    On,
+}
+
 /// Whether the connection stays HTTP/1 after a message that may turn it into a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Switch {
@@ -120,6 +136,7 @@ impl Conn {
             open: AtomicUsize::new(0),
             flushed: AtomicBool::new(true),
             refused: AtomicBool::new(false),
+            end_watch: AtomicU8::new(EndWatch::On as u8),
             reading: AtomicU8::new(Reading::Fresh.to_number()),
             switch: AtomicU8::new(Switch::Undecided as u8),
         }
@@ -145,6 +162,30 @@ impl Conn {
     pub(crate) fn exchange_ended(&self) -> bool {
         self.worker.load().request_ended();
         self.open.fetch_sub(1, Relaxed) == 1
+    }
+
+    /// The request that begins says that it is the connection's last one.
+    pub(crate) fn last_request_begins(&self) {
+        self.end_watch.store(EndWatch::NotYet as u8, Relaxed);
+    }
+
+    /// Whether a look for the end of the stream, while a request is handled, comes too early.
+    pub(crate) fn puts_end_watch_off(&self) -> bool {
+        if self.end_watch.load(Relaxed) == EndWatch::On as u8 {
+            return false;
+        }
+        self.end_watch.store(EndWatch::PutOff as u8, Relaxed);
+        true
+    }
+
+    /// Begins to look if that was put off. Whoever gets `true` polls the connection again, for
+    /// nothing else wakes it when the client goes.
+    pub(crate) fn begins_end_watch(&self) -> bool {
+        let put_off = self.end_watch.load(Relaxed) == EndWatch::PutOff as u8;
+        if put_off {
+            self.end_watch.store(EndWatch::On as u8, Relaxed);
+        }
+        put_off
     }
 
     pub(crate) fn reading(&self) -> Reading {

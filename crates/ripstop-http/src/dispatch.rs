@@ -24,6 +24,9 @@ pub(crate) fn dispatch<S: Handler>(
     let length = request.body().size_hint().exact();
     let admitted = admit(&request, &own, length, &options.limits, options.connect);
     link.progress().set(Wait::Handler, options.timeouts.request);
+    if own.is_last {
+        link.conn.last_request_begins();
+    }
     let exchange = Exchange::begin(link, &request, own.request_id);
     let mut request = request.map(|incoming| Body::new(incoming, &exchange.link));
     request.extensions_mut().insert(exchange.facts());

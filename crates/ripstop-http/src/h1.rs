@@ -140,7 +140,11 @@ where
             http.as_mut().graceful_shutdown();
         }
     }
-    if let Poll::Ready(outcome) = http.as_mut().poll(cx) {
+    let mut polled = http.as_mut().poll(cx);
+    if polled.is_pending() && conn.begins_end_watch() {
+        polled = http.as_mut().poll(cx);
+    }
+    if let Poll::Ready(outcome) = polled {
         return Poll::Ready(ended(outcome));
     }
     match conn.switch() {

@@ -216,6 +216,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Read for Seam<I> {
             if self.stands_still() {
                 return Poll::Pending;
             }
+            let between = self.guard.state() == State::RequestLine && self.kept.is_empty();
+            if between && self.conn.puts_end_watch_off() {
+                return Poll::Pending;
+            }
             if self.unguarded(cursor.remaining()) {
                 return self.read_past_guard(cx, cursor);
             }
