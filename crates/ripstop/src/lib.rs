@@ -45,3 +45,8 @@ pub use ripstop_work::{Sink, Target, blocking, cpus};
 pub mod workers {
     pub use ripstop_work::Options;
 }
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
