@@ -9,6 +9,7 @@ mod drain;
 mod examples;
 mod exhaustion;
 mod frames;
+mod handshakes;
 mod inside;
 mod levers;
 mod listeners;
