@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, SignatureAlgorithm};
 
 /// A certificate that can be chosen.
 pub(super) struct Choice {
@@ -68,29 +67,8 @@ impl fmt::Debug for Choices {
     }
 }
 
-/// Whether the client can verify what this key signs, in a cipher suite that it offers.
+/// Whether the client can verify what this key signs. rustls has taken the schemes out that go with
+/// none of the client's cipher suites (those of TLS 1.2 are bound to one kind of key, RFC 8422).
 fn fits(key: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
-    let suite_fits = |suite| suite_signs_with(suite, key.key.algorithm());
     key.key.choose_scheme(hello.signature_schemes()).is_some()
-        && hello.cipher_suites().iter().copied().any(suite_fits)
-}
-
-/// TLS 1.3 suites go with every key; those of TLS 1.2 are bound to one kind (RFC 8422).
-fn suite_signs_with(suite: CipherSuite, algorithm: SignatureAlgorithm) -> bool {
-    match suite {
-        CipherSuite::TLS13_AES_128_GCM_SHA256
-        | CipherSuite::TLS13_AES_256_GCM_SHA384
-        | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => true,
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
-        | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => {
-            algorithm == SignatureAlgorithm::RSA
-        }
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
-        | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
-            algorithm != SignatureAlgorithm::RSA
-        }
-        _ => false,
-    }
 }
