@@ -97,10 +97,7 @@ impl Listener {
         let (fd, file) = match &options.address {
             Address::Tcp(addr) => {
                 let fd = bind_tcp(*addr, options).map_err(named)?;
-                if let Some(time) = options.defer_accept {
-                    // Where the kernel does not do it, connections are only accepted earlier.
-                    let _ = set_defer_accept(&fd, time);
-                }
+                defer_accept(&fd, options);
                 (fd, None)
             }
             Address::Unix(path) => bind_unix(path, options)?,
@@ -120,16 +117,16 @@ impl Listener {
     /// waits in its queue is lost, and the address is never free in between.
     ///
     /// # Errors
-    /// As [`Listener::bind`]; this listener stays as it was, but for its backlog.
+    /// As [`Listener::bind`]. What belongs to the socket itself (backlog, deferral, the mode of its
+    /// file) may have changed for this listener too.
     pub fn renewed(&self, options: &ListenerOptions) -> Result<Self, BindError> {
         let named = |err: Errno| BindError::new(&options.address, err);
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3).map_err(named)?;
         if !matches!(options.address, Address::Inherited(_)) {
             listen(&fd, options.backlog).map_err(named)?;
         }
-        if self.family == Family::Tcp {
-            // Where the kernel does not do it, connections are only accepted earlier.
-            let _ = set_defer_accept(&fd, options.defer_accept.unwrap_or_default());
+        if matches!(options.address, Address::Tcp(_)) {
+            defer_accept(&fd, options);
         }
         if let Some(file) = &self.file {
             file.set_mode(options.unix_mode).map_err(|err| BindError::new(&self.address, err))?;
@@ -203,6 +200,12 @@ fn bind_tcp_exactly(addr: SocketAddr, options: &ListenerOptions) -> rustix::io::
     net::bind(&fd, &addr)?;
     listen(&fd, options.backlog)?;
     Ok(fd)
+}
+
+/// For sockets of our own; how an inherited one defers is its manager's business.
+fn defer_accept(fd: &OwnedFd, options: &ListenerOptions) {
+    // Where the kernel does not do it, connections are only accepted earlier.
+    let _ = set_defer_accept(fd, options.defer_accept.unwrap_or_default());
 }
 
 fn bind_unix(
