@@ -48,6 +48,21 @@ fn three_seconds() -> u64 {
     3000
 }
 
+/// `?ms=` and `?us=`, added up.
+#[derive(serde::Deserialize)]
+struct Burn {
+    ms: Option<u64>,
+    us: Option<u64>,
+}
+
+impl Burn {
+    fn duration(&self) -> Duration {
+        let us = Duration::from_micros(self.us.unwrap_or(0));
+        let ms = self.ms.unwrap_or_else(|| if self.us.is_none() { three_seconds() } else { 0 });
+        Duration::from_millis(ms) + us
+    }
+}
+
 /// `?mb=` and `?kb=`
 #[derive(serde::Deserialize)]
 struct Size {
@@ -78,8 +93,8 @@ fn app() -> Router {
         .route("/panic", get(tear))
         .route("/panic-body", get(panic_body))
         .route("/wedge", get(wedge))
-        .route("/spin", get(|time: Query<Time>| spin(time, "spun")))
-        .route("/cpu", get(|time: Query<Time>| spin(time, "done")))
+        .route("/spin", get(|burn: Query<Burn>| spin(burn, "spun")))
+        .route("/cpu", get(|burn: Query<Burn>| spin(burn, "done")))
         .route("/slow", get(slow))
         .route("/deadlock", get(deadlock))
         .route("/recurse", get(|| async { recurse(0).to_string() }))
@@ -111,8 +126,8 @@ async fn wedge(Query(time): Query<Time>) -> &'static str {
 }
 
 /// Blocks the thread, burning its processor.
-async fn spin(Query(time): Query<Time>, answer: &'static str) -> &'static str {
-    let end = Instant::now() + Duration::from_millis(time.ms);
+async fn spin(Query(burn): Query<Burn>, answer: &'static str) -> &'static str {
+    let end = Instant::now() + burn.duration();
     while Instant::now() < end {
         std::hint::spin_loop();
     }
