@@ -49,6 +49,9 @@ pub struct Report {
 pub struct Cost {
     /// Requests a second that were asked for.
     pub rate: f64,
+    /// What the handlers of the requests drawn burn: it varies with the seed, most of all by how
+    /// many of the longest were drawn.
+    pub handlers_cpu_s: f64,
     /// Processor time of the server, its children included; without its pid null.
     pub server_cpu_s: Option<f64>,
     /// Processor time of the generator.
@@ -75,6 +78,7 @@ pub fn run(addr: SocketAddr, load: &Load) -> io::Result<Report> {
     run.lags.sort_unstable();
     let cost = Cost {
         rate: load.rate,
+        handlers_cpu_s: run.samples.iter().map(|it| MIX[it.class].cost.as_secs_f64()).sum(),
         server_cpu_s: after.server.zip(before.server).map(|(end, begin)| end - begin),
         generator_cpu_s: after.generator - before.generator,
         lag_p50_ms: percentile_ms(&run.lags, 0.5),

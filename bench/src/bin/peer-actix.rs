@@ -4,7 +4,7 @@
 
 use actix_web::{App, HttpServer, rt, web};
 use clap::Parser;
-use ripstop_bench::peer::{Arguments, Burn, hello, spin};
+use ripstop_bench::peer::{Arguments, Burn, burn, hello};
 use std::io;
 
 #[global_allocator]
@@ -19,7 +19,7 @@ async fn serve(arguments: &Arguments) -> io::Result<()> {
     let server = HttpServer::new(|| {
         App::new()
             .route("/", web::get().to(|| async { hello() }))
-            .route("/cpu", web::get().to(|burn: web::Query<Burn>| async move { spin(&burn) }))
+            .route("/cpu", web::get().to(|query: web::Query<Burn>| async move { burn(&query) }))
     });
     server.workers(arguments.workers.get()).bind(&arguments.listen)?.run().await
 }

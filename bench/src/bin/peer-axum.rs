@@ -2,9 +2,8 @@
 //!
 //! `peer-axum --listen ADDR --workers N` answers `GET /` and `GET /cpu?us=N`.
 
-use axum::{Router, extract::Query, routing::get};
 use clap::Parser;
-use ripstop_bench::peer::{Arguments, hello, spin};
+use ripstop_bench::peer::{self, Arguments};
 use std::io;
 use tokio::{net::TcpListener, runtime};
 
@@ -19,8 +18,5 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve(listen: &str) -> io::Result<()> {
-    let app = Router::new()
-        .route("/", get(|| async { hello() }))
-        .route("/cpu", get(|Query(burn)| async move { spin(&burn) }));
-    axum::serve(TcpListener::bind(listen).await?, app).await
+    axum::serve(TcpListener::bind(listen).await?, peer::app()).await
 }
