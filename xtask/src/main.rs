@@ -8,7 +8,7 @@ mod run;
 mod tidy;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -18,16 +18,21 @@ Usage: cargo xtask COMMAND
          Installs with apt what the tests need beyond Rust and a C compiler, and says so.
   tidy   what no other tool checks: levels of crates, docs of files, fixed ports, sleeps in tests
   deny   licences, sources and doubled versions of the dependencies, by cargo-deny
+  bench mixed|compare [OPTION]...
+         Ripstop, axum and actix-web side by side: under a mixed load, or as fast as they can;
+         `bench mixed --help` says which options there are
 ";
 
 fn main() -> ExitCode {
-    let mut args = env::args().skip(1);
-    let (command, rest) = (args.next().unwrap_or_default(), args.next());
-    let done = match (command.as_str(), rest) {
-        ("test", None) => test(),
-        ("tidy", None) => tidy::check(&root()),
-        ("deny", None) => deny(),
-        ("help" | "--help" | "-h", None) => {
+    let args: Vec<_> = env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["test"] => test(),
+        ["tidy"] => tidy::check(&root()),
+        ["deny"] => deny(),
+        ["bench", "mixed", ref options @ ..] => bench("mixed-compare", options),
+        ["bench", "compare", ref options @ ..] => bench("compare", options),
+        ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
         }
@@ -62,7 +67,23 @@ fn test() -> Result<(), String> {
     run::step("clippy", || {
         cargo("clippy --workspace --all-targets --quiet --locked -- -D warnings")
     })?;
+    run::step("bench", || check_bench(&root.join("bench")))?;
     run::step("test", || cargo("test --workspace --quiet --locked --no-fail-fast"))
+}
+
+/// That the workspace of the benchmarks still fits this one. Its lock file need not: it would have
+/// to change with every dependency of ours.
+fn check_bench(dir: &Path) -> Result<(), String> {
+    run::command(dir, "cargo", "fmt --check")?;
+    run::command(dir, "cargo", "clippy --all-targets --quiet -- -D warnings")
+}
+
+fn bench(program: &str, options: &[&str]) -> Result<(), String> {
+    let dir = root().join("bench");
+    // All of them, since the servers are programs too.
+    run::command(&dir, "cargo", "build --release")?;
+    let run = ["run --release --quiet --bin", program, "-- servers.json"];
+    run::command(&dir, "cargo", &[&run, options].concat().join(" "))
 }
 
 /// Not part of `test`: cargo-deny takes minutes to build. The advisories are left out, since they
