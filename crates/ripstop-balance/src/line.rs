@@ -30,7 +30,7 @@ pub struct Offer {
     pub class: Class,
     /// How long it is predicted to run; zero if nothing is known.
     pub cost: Duration,
-    /// When nobody wants its result any more, on the clock of `now`.
+    /// From when on it is not started any more, on the clock of `now`.
     pub deadline: Option<Duration>,
 }
 
@@ -38,7 +38,6 @@ pub struct Offer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     rank: Rank,
-    deadline: Option<Duration>,
 }
 
 /// The fields in the order in which they decide.
@@ -154,19 +153,19 @@ impl<J> Line<J> {
         self.work = self.work.saturating_add(offer.cost);
         let fresh = Some(Fresh { arrival: now, cost: offer.cost });
         self.waiting.insert(rank, Waiting { job, deadline: offer.deadline, fresh });
-        Ok(Ticket { rank, deadline: offer.deadline })
+        Ok(Ticket { rank })
     }
 
     /// Lets a job that has started wait again, as a future does that was woken: at its first
-    /// rank, with its first deadline, and beyond all bounds.
+    /// rank, beyond all bounds, and without a deadline, which is one for the start.
     ///
     /// # Panics
     ///
     /// If the ticket's job waits already.
     #[expect(clippy::needless_pass_by_value, reason = "spent: a job waits in one place")]
     pub fn push_again(&mut self, ticket: Ticket, job: J) {
-        let Ticket { rank, deadline } = ticket;
-        let before = self.waiting.insert(rank, Waiting { job, deadline, fresh: None });
+        let waiting = Waiting { job, deadline: None, fresh: None };
+        let before = self.waiting.insert(ticket.rank, waiting);
         assert!(before.is_none(), "a job that waits is not pushed again");
     }
 
@@ -175,10 +174,9 @@ impl<J> Line<J> {
     pub fn pop(&mut self, now: Duration) -> Option<Next<J>> {
         let (rank, waiting) = self.waiting.pop_first()?;
         self.forget(waiting.fresh.as_ref());
-        let deadline = waiting.deadline;
-        Some(match deadline {
+        Some(match waiting.deadline {
             Some(at) if now >= at => Next::Expired(waiting.job),
-            _ => Next::Run(Ticket { rank, deadline }, waiting.job),
+            _ => Next::Run(Ticket { rank }, waiting.job),
         })
     }
 

@@ -105,8 +105,11 @@ impl Placer {
 
     fn draw_two(&mut self, loads: &[Load]) -> usize {
         let first = self.draw(loads.len());
-        let second = self.draw(loads.len());
-        if pressure(&loads[second]) < pressure(&loads[first]) { second } else { first }
+        // One of the others, where there are any.
+        let further = 1 + self.draw((loads.len() - 1).max(1));
+        let second = (first + further) % loads.len();
+        let better = std::cmp::min_by_key(first, second, |&index| pressure(&loads[index]));
+        if loads[better].stuck { self.scan(loads, pressure) } else { better }
     }
 
     /// A number below `bound`, by xorshift64 (Marsaglia, "Xorshift RNGs", 2003).

@@ -2,6 +2,8 @@
 
 use std::{error, fmt, io, path::PathBuf};
 
+use ripstop::Surrender;
+
 use crate::config::Faults;
 
 /// The exit code of a command line that is wrong (`EX_USAGE`).
@@ -24,6 +26,8 @@ pub(crate) enum Error {
     StillRunning { pid: i32 },
     /// The server could not start or go on.
     Server(ripstop::Error),
+    /// The server asks for a new process.
+    Surrendered(Surrender),
     /// The operating system refused something.
     Io { what: String, source: io::Error },
 }
@@ -41,7 +45,7 @@ impl Error {
             Self::Config(_) => 78,
             Self::NoServer(_) | Self::Ended(_) => 69,
             Self::Untrusted(_) => 77,
-            Self::AlreadyRunning { .. } | Self::StillRunning { .. } => 75,
+            Self::AlreadyRunning { .. } | Self::StillRunning { .. } | Self::Surrendered(_) => 75,
             Self::Io { .. } => 74,
             Self::Server(_) => 70,
         }
@@ -71,6 +75,9 @@ impl fmt::Display for Error {
                 write!(f, "pid {pid} still runs, `ripstop stop` again ends it at once")
             }
             Self::Server(_) => f.write_str("the server cannot run"),
+            Self::Surrendered(reason) => {
+                write!(f, "{reason}: the server has ended and should be started again")
+            }
             Self::Io { what, .. } => f.write_str(what),
         }
     }
@@ -86,7 +93,8 @@ impl error::Error for Error {
             | Self::Ended(_)
             | Self::Untrusted(_)
             | Self::AlreadyRunning { .. }
-            | Self::StillRunning { .. } => None,
+            | Self::StillRunning { .. }
+            | Self::Surrendered(_) => None,
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn options(config: &Config, access: Option<Arc<AccessLog>>) -> ripsto
         listen: config.listen.iter().map(|said| listen(said, config)).collect(),
         workers: workers(config),
         placement: config.server.placement,
+        lane: config.server.lane,
         timeouts: config.timeouts.http,
         handshake_timeout: config.timeouts.handshake,
         limits: config.limits.http,
@@ -28,10 +29,13 @@ pub(crate) fn options(config: &Config, access: Option<Arc<AccessLog>>) -> ripsto
 /// The library's workers for a configuration.
 pub(crate) fn workers(config: &Config) -> ripstop::workers::Options {
     let default = ripstop::workers::Options::default();
-    let said = config.server.workers.and_then(|workers| NonZeroUsize::new(workers as usize));
+    let number = |said: Option<u32>| said.and_then(|number| NonZeroUsize::new(number as usize));
+    let server = &config.server;
     ripstop::workers::Options {
-        workers: said.unwrap_or(default.workers),
-        spares: config.server.spares as usize,
+        workers: number(server.workers).unwrap_or(default.workers),
+        spares: server.spares as usize,
+        executors: number(server.executors).unwrap_or(default.executors),
+        executors_max: server.executors_max as usize,
         tick: config.timeouts.http.tick(),
         ..default
     }

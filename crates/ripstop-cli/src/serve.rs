@@ -45,6 +45,7 @@ pub(crate) fn serve(sources: Sources) -> Result<(), Error> {
     match outcome {
         Ok(Outcome::Cut(tasks)) => log::warn!(tasks; "cut off what had not finished in time"),
         Ok(Outcome::Drained) => {}
+        Ok(Outcome::Surrendered(reason)) => return Err(Error::Surrendered(reason)),
         Err(err) => return Err(refused(err, &said, faults)),
     }
     Ok(())
@@ -209,6 +210,8 @@ fn warn_of_restart(old: &Config, new: &Config) {
     let changed = [
         ("server.workers", server.workers != before.workers),
         ("server.spares", server.spares != before.spares),
+        ("server.executors", server.executors != before.executors),
+        ("server.executors_max", server.executors_max != before.executors_max),
         ("server.pid_file", server.pid_file != before.pid_file),
         ("admin.enabled", new.admin.enabled != old.admin.enabled),
         ("admin.listen", new.admin.listen != old.admin.listen),

@@ -30,5 +30,8 @@ pub(crate) fn dispatch<S: Handler>(
     let exchange = Exchange::begin(link, &request, own.request_id);
     let mut request = request.map(|incoming| Body::new(incoming, &exchange.link));
     request.extensions_mut().insert(exchange.facts());
-    Handling::new(service, request, admitted, exchange)
+    match admitted {
+        Ok(()) => Handling::new(service, request, exchange),
+        Err(refusal) => Handling::refused(refusal, &request, exchange),
+    }
 }

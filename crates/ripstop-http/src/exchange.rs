@@ -4,13 +4,15 @@
 //! came.
 
 use crate::{
-    AccessEvent, Connection, Facts, RequestId,
+    AccessEvent, Facts, RequestId,
+    asked::Asked,
     conn::{Conn, Link},
     progress::{Progress, Wait},
 };
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use http_body::SizeHint;
-use ripstop_work::Ending;
+use ripstop_tears::{Kind, Sighting};
+use ripstop_work::{Ending, Routes};
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
@@ -20,10 +22,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) link: Link,
-    pub(crate) request_id: RequestId,
-    /// What was asked for, to name it if it is cut.
-    method: Method,
-    target: Option<PathAndQuery>,
+    pub(crate) asked: Asked,
     record: Option<Box<Record>>,
 }
 
@@ -37,13 +36,17 @@ impl Exchange {
         link.conn.exchange_begins();
         let request_id = RequestId::of(request_id, || link.conn.numbers.next());
         let record = link.conn.access.is_some().then(|| Box::new(Record::of(request)));
-        let (method, target) = (request.method().clone(), request.uri().path_and_query().cloned());
-        Self { link, request_id, method, target, record }
+        let asked = Asked::of(request, request_id, link.conn.facts.clone());
+        Self { link, asked, record }
     }
 
     /// What the handler may know.
     pub(crate) fn facts(&self) -> Facts {
-        Facts { connection: self.link.conn.facts.clone(), request_id: self.request_id.clone() }
+        Facts {
+            connection: self.asked.connection.clone(),
+            request_id: self.asked.request_id.clone(),
+            conn: self.link.conn.clone(),
+        }
     }
 
     pub(crate) fn conn(&self) -> &Arc<Conn> {
@@ -93,23 +96,37 @@ impl Drop for Exchange {
             self.list_as_cut();
         }
         if let (Some(record), Some(access)) = (&self.record, &conn.access) {
-            let request_id = self.request_id.to_string();
+            let request_id = self.asked.request_id.to_string();
             access.record(&record.event(conn.facts.peer, &request_id));
         }
     }
 }
 
 impl Exchange {
+    /// Reports that there was no response by the deadline.
+    pub(crate) fn reports_deadline(&self, whereabouts: &str) {
+        let worker = &self.conn().worker;
+        let message = format!("no response by the deadline: {whereabouts}");
+        worker.tears().file(Sighting {
+            worker: Some(worker.index()),
+            route: Some(Routes::key(self.asked.route())),
+            request_id: Some(self.asked.request_id.to_string()),
+            peer: self.asked.connection.peer,
+            lasted: self.conn().options.timeouts.request,
+            message,
+            ..Sighting::new(Kind::Deadline, "")
+        });
+    }
+
     /// The server could not wait for it any longer.
     fn list_as_cut(&self) {
-        let Connection { peer, listener, .. } = &*self.link.conn.facts;
-        let path = self.target.as_ref().map_or("*", PathAndQuery::path);
+        let Asked { request_id, connection, .. } = &self.asked;
         log::warn!(
-            method:% = self.method,
-            path,
-            request_id:% = self.request_id,
-            peer:? = peer,
-            listener:%;
+            method:% = self.asked.method(),
+            path = self.asked.path(),
+            request_id:%,
+            peer:? = connection.peer,
+            listener:% = connection.listener;
             "request cut off by the end of the server"
         );
     }

@@ -1,5 +1,6 @@
 //! What a handler may know of the connection and of its request beside the message itself.
 
+use crate::conn::Conn;
 use http::{HeaderName, HeaderValue};
 use std::{
     fmt,
@@ -57,6 +58,8 @@ pub struct Facts {
     pub connection: Arc<Connection>,
     /// The request's id.
     pub request_id: RequestId,
+    /// Whose executors a part of the application can be queued for.
+    pub(crate) conn: Arc<Conn>,
 }
 
 /// The id of a request: the peer's `x-request-id` if that is valid, else made here. It is
@@ -76,6 +79,16 @@ impl RequestId {
         match sent {
             Some(value) if is_valid(value.as_bytes()) => Self(Id::Taken(value.clone())),
             _ => Self(Id::Made(number())),
+        }
+    }
+
+    /// The id as the watchdog takes it.
+    pub(crate) fn as_subject(&self) -> ripstop_work::RequestId<'_> {
+        match &self.0 {
+            Id::Taken(value) => ripstop_work::RequestId::Text(value.to_str().unwrap_or("-")),
+            Id::Made(number) => {
+                ripstop_work::RequestId::Number(u128::from(*PROCESS) << 64 | u128::from(*number))
+            }
         }
     }
 

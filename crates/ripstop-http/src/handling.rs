@@ -1,127 +1,30 @@
 //! The handling of one request: from its head to the head of its response.
 
 use crate::{
-    Body, BodyError, Disconnect, Refusal, X_REQUEST_ID,
+    Body, Disconnect, Refusal, X_REQUEST_ID,
     conn::Switch,
     exchange::Exchange,
+    lane::{Run, run_of},
     outgoing::Outgoing,
-    panics::{Panicked, wall},
     refusal,
+    walled::{Failure, Walled},
 };
 use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body as HttpBody, SizeHint};
-use ripstop_work::Ending;
+use ripstop_work::{Ending, Full, Job, JobError, JobHandle, Route, wall};
 use std::{
     convert::Infallible,
     error::Error as StdError,
-    future::Future,
-    pin::Pin,
-    sync::atomic::Ordering::Relaxed,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
 };
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-pin_project_lite::pin_project! {
-    /// Asks the service when it is ready, as tower's contract has it.
-    #[project = CallProjected]
-    enum Call<S: Service<Request<Body>>> {
-        Waiting { service: S, request: Option<Request<Body>> },
-        Called { #[pin] future: S::Future },
-    }
-}
-
-impl<S: Service<Request<Body>>> Future for Call<S> {
-    type Output = Result<S::Response, S::Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let future = match self.as_mut().project() {
-                CallProjected::Called { future } => return future.poll(cx),
-                CallProjected::Waiting { service, request } => {
-                    ready!(service.poll_ready(cx))?;
-                    let request = request.take().expect("a request is handled once");
-                    service.call(request)
-                }
-            };
-            self.set(Self::Called { future });
-        }
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A call behind wall 1: a panic or an error of it becomes a failure.
-    struct Walled<S: Service<Request<Body>>> {
-        // `None` once it is over.
-        #[pin]
-        call: Option<Call<S>>,
-    }
-
-    impl<S: Service<Request<Body>>> PinnedDrop for Walled<S> {
-        fn drop(this: Pin<&mut Self>) {
-            this.end();
-        }
-    }
-}
-
-impl<S: Service<Request<Body>>> Walled<S> {
-    fn new(service: S, request: Request<Body>) -> Self {
-        Self { call: Some(Call::Waiting { service, request: Some(request) }) }
-    }
-
-    /// Drops the call; false if that panicked.
-    fn end(self: Pin<&mut Self>) -> bool {
-        wall(|| self.project().call.set(None)).is_ok()
-    }
-}
-
-impl<S> Walled<S>
-where
-    S: Service<Request<Body>>,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    fn poll_refusing(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Response, Failure>> {
-        let Some(call) = self.as_mut().project().call.as_pin_mut() else {
-            return Poll::Pending;
-        };
-        let outcome = match wall(|| call.poll(cx)) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Ok(response))) => Ok(response),
-            Ok(Poll::Ready(Err(err))) => Err(Failure::Error(err.into())),
-            Err(Panicked) => Err(Failure::Panic),
-        };
-        let dropped = self.end();
-        Poll::Ready(if dropped { outcome } else { Err(Failure::Panic) })
-    }
-}
-
-/// How a handler failed.
-enum Failure {
-    Panic,
-    Error(Box<dyn StdError + Send + Sync>),
-}
-
-impl Failure {
-    fn log(&self, exchange: &Exchange) {
-        let request_id = &exchange.request_id;
-        match self {
-            Self::Panic => log::error!(request_id:%; "a handler panicked"),
-            Self::Error(err) if is_of_body(&**err) => {
-                log::debug!(request_id:%, err:%; "a handler could not read its request");
-            }
-            Self::Error(err) => log::error!(request_id:%, err:%; "a handler failed"),
-        }
-    }
-}
-
-/// Whether it comes from the request's body: then the peer is at fault, not the handler.
-fn is_of_body(err: &(dyn StdError + 'static)) -> bool {
-    let mut chain = std::iter::successors(Some(err), |&err| err.source());
-    chain.any(<dyn StdError>::is::<BodyError>)
-}
+/// What a handler came to.
+type Outcome<B> = Result<Response<B>, Failure>;
 
 pin_project_lite::pin_project! {
     #[project = StageProjected]
@@ -129,11 +32,24 @@ pin_project_lite::pin_project! {
         /// On the connection: dropped with it.
         Inline { #[pin] walled: Walled<S> },
         /// As a task of the worker: runs to its end whatever becomes of the connection.
-        Detached { response: oneshot::Receiver<Result<Response<B>, Failure>> },
+        Detached { response: oneshot::Receiver<Outcome<B>> },
+        /// As a job of the executors.
+        Queued { response: JobHandle<Outcome<B>> },
         /// Not handled at all.
         Refused { refusal: Refusal },
         /// The response is known, and waits until the driver is prepared for a tunnel.
         Switching { response: Option<Response<B>> },
+    }
+}
+
+impl<S: Service<Request<Body>, Response = Response<B>>, B> Stage<S, B> {
+    /// Where the handler is, for people.
+    fn whereabouts(&self) -> &'static str {
+        match self {
+            Self::Inline { .. } | Self::Detached { .. } => "the handler runs on the worker",
+            Self::Queued { .. } => "the handler is queued, or held on an executor",
+            Self::Refused { .. } | Self::Switching { .. } => "the handler is over",
+        }
     }
 }
 
@@ -158,25 +74,29 @@ where
     S::Future: Send,
     B: Send + 'static,
 {
-    pub(crate) fn new(
-        service: S,
-        request: Request<Body>,
-        admitted: Result<(), Refusal>,
-        exchange: Exchange,
-    ) -> Self {
-        let http1 = request.version() != Version::HTTP_2;
-        let connect = *request.method() == Method::CONNECT;
-        let stage = match admitted {
-            Err(refusal) => Stage::Refused { refusal },
-            Ok(()) => match exchange.conn().options.disconnect {
-                Disconnect::CancelHandler => {
-                    Stage::Inline { walled: Walled::new(service, request) }
-                }
-                Disconnect::RunToEnd => detach(service, request, &exchange),
-            },
+    /// Starts the handler, in the lane that its route has.
+    pub(crate) fn new(service: S, request: Request<Body>, exchange: Exchange) -> Self {
+        let (http1, connect) = (is_http1(&request), *request.method() == Method::CONNECT);
+        let disconnect = exchange.conn().options.disconnect;
+        let stage = match (run_of(&exchange), disconnect) {
+            (Run::Queued(route), _) => queue(service, request, &exchange, route),
+            (Run::Inline, Disconnect::CancelHandler) => {
+                Stage::Inline { walled: Walled::new(service, request) }
+            }
+            (Run::Inline, Disconnect::RunToEnd) => detach(service, request, &exchange),
         };
         Self { stage, exchange: Some(exchange), http1, connect }
     }
+
+    /// Answers without the handler.
+    pub(crate) fn refused(refusal: Refusal, request: &Request<Body>, exchange: Exchange) -> Self {
+        let (http1, stage) = (is_http1(request), Stage::Refused { refusal });
+        Self { stage, exchange: Some(exchange), http1, connect: false }
+    }
+}
+
+fn is_http1(request: &Request<Body>) -> bool {
+    request.version() != Version::HTTP_2
 }
 
 /// Runs the handler as a task of the worker.
@@ -188,13 +108,62 @@ where
     B: Send + 'static,
 {
     let (sender, response) = oneshot::channel();
+    let handler = handle(service, request, exchange);
     exchange.conn().worker.spawn(async move {
-        let mut walled = std::pin::pin!(Walled::new(service, request));
-        let outcome = std::future::poll_fn(|cx| walled.as_mut().poll_refusing(cx)).await;
         // Nobody waits for it when the client has gone.
-        let _ = sender.send(outcome);
+        let _ = sender.send(handler.await);
     });
     Stage::Detached { response }
+}
+
+/// Runs the handler as a job of the executors.
+fn queue<S, B>(
+    service: S,
+    request: Request<Body>,
+    exchange: &Exchange,
+    route: Arc<Route>,
+) -> Stage<S, B>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    let conn = exchange.conn();
+    let mut job = Job::future(handle(service, request, exchange)).route(route);
+    if let Some(timeout) = conn.options.timeouts.request {
+        job = job.deadline(timeout);
+    }
+    match conn.worker.queue().submit(job) {
+        Ok(response) => match conn.options.disconnect {
+            Disconnect::CancelHandler => Stage::Queued { response },
+            Disconnect::RunToEnd => Stage::Queued { response: response.detached() },
+        },
+        Err(Full) => Stage::Refused { refusal: Refusal::QueueFull },
+    }
+}
+
+/// The handler away from its connection.
+fn handle<S, B>(
+    service: S,
+    request: Request<Body>,
+    exchange: &Exchange,
+) -> impl Future<Output = Outcome<B>> + Send + use<S, B>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    let asked = exchange.asked.clone();
+    async move {
+        let mut walled = pin!(Walled::new(service, request));
+        poll_fn(|cx| {
+            let _at_work = asked.at_work();
+            walled.as_mut().poll_refusing(cx)
+        })
+        .await
+    }
 }
 
 impl<S, B> Future for Handling<S, B>
@@ -209,7 +178,12 @@ where
         let mut this = self.as_mut().project();
         let exchange = this.exchange.as_mut().expect("polled until it is ready, not after");
         let outcome = match exchange.progress().refusal() {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => {
+                if refusal == Refusal::HandlerTimeout {
+                    exchange.reports_deadline(this.stage.whereabouts());
+                }
+                Err(refusal)
+            }
             None => {
                 let outcome = ready!(poll_stage(this.stage.as_mut(), exchange, cx));
                 // Whatever the handler made of it, a body that was refused is answered as such.
@@ -237,11 +211,19 @@ where
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let outcome = match stage.project() {
-        StageProjected::Inline { walled } => ready!(walled.poll_refusing(cx)),
+        StageProjected::Inline { walled } => {
+            let _at_work = exchange.asked.at_work();
+            ready!(walled.poll_refusing(cx))
+        }
         StageProjected::Detached { response } => {
             // The sender goes without an answer only with the worker itself.
             ready!(Pin::new(response).poll(cx)).unwrap_or(Err(Failure::Panic))
         }
+        StageProjected::Queued { response } => match ready!(Pin::new(response).poll(cx)) {
+            Ok(outcome) => outcome,
+            Err(JobError::Expired) => return Poll::Ready(Err(Refusal::HandlerTimeout)),
+            Err(JobError::Panicked) => Err(Failure::Panic),
+        },
         StageProjected::Refused { refusal } => return Poll::Ready(Err(*refusal)),
         StageProjected::Switching { response } => {
             return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
@@ -300,7 +282,7 @@ where
         let text = refusal.text().len() as u64;
         exchange.responds(response.status(), || SizeHint::with_exact(text));
         let headers = response.headers_mut();
-        headers.insert(X_REQUEST_ID, exchange.request_id.to_header_value());
+        headers.insert(X_REQUEST_ID, exchange.asked.request_id.to_header_value());
         response.map(|()| Outgoing::refusal(refusal, exchange))
     }
 

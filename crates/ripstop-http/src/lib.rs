@@ -7,6 +7,7 @@
 
 pub mod access;
 mod admit;
+mod asked;
 mod body;
 mod conn;
 mod dispatch;
@@ -17,19 +18,21 @@ mod h1;
 mod h2;
 mod handler;
 mod handling;
+mod lane;
 mod options;
 mod outgoing;
-mod panics;
 mod progress;
 mod refusal;
 mod seam;
 mod serve;
+mod walled;
 mod wire;
 
 pub use access::{AccessEvent, AccessLog};
 pub use body::{Body, BodyError};
 pub use facts::{Connection, Facts, RequestId, Tls, X_REQUEST_ID};
 pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
+pub use lane::{LaneLayer, Laned};
 pub use options::{Disconnect, Limits, Options, Timeouts};
 pub use refusal::Refusal;
 pub use serve::{Protocol, Shared, serve};

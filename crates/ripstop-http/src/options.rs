@@ -1,5 +1,6 @@
 //! What a server allows a peer and itself: limits, deadlines, and what a disconnect means.
 
+use ripstop_balance::Lane;
 use std::time::Duration;
 
 /// How connections are served. All of it may change from one connection to the next.
@@ -13,6 +14,8 @@ pub struct Options {
     pub disconnect: Disconnect,
     /// Whether the handler takes `CONNECT`; without it, such a request is answered 405.
     pub connect: bool,
+    /// Where handlers run: on their connection's worker, or on executors.
+    pub lane: Lane,
 }
 
 /// What happens to a handler whose client has gone.

@@ -4,10 +4,10 @@
 use crate::{
     Refusal,
     exchange::Exchange,
-    panics::{Panicked, wall},
     progress::Wait,
 };
 use bytes::{Buf, Bytes};
+use ripstop_work::{Panicked, wall};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::{
     error::Error as StdError,
@@ -148,7 +148,11 @@ where
         let piece = rest.split_to(rest.len().min(PIECE));
         return Poll::Ready(Some(Ok(Frame::data(Chunk::Own(piece)))));
     }
-    match wall(|| body.poll_frame(cx)) {
+    let polled = {
+        let _at_work = exchange.asked.at_work();
+        wall(|| body.poll_frame(cx))
+    };
+    match polled {
         Ok(Poll::Ready(Some(Ok(frame)))) if http2 => {
             until_taken();
             Poll::Ready(Some(Ok(frame.map_data(|data| first_piece(data, rest)))))
@@ -160,7 +164,7 @@ where
         Ok(Poll::Ready(None)) => Poll::Ready(None),
         Ok(Poll::Pending) => Poll::Pending,
         Err(Panicked) => {
-            log::error!(request_id:% = exchange.request_id; "a response's body panicked");
+            log::debug!(request_id:% = exchange.asked.request_id; "a response's body panicked");
             Poll::Ready(Some(Err(CutShort::Panicked)))
         }
     }

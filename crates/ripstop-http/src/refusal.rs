@@ -32,10 +32,12 @@ pub enum Refusal {
     UnknownCoding,
     /// The handler took too long.
     HandlerTimeout,
+    /// As much waits in the task queue as may.
+    QueueFull,
 }
 
 impl Refusal {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::BadMessage,
         Self::BadTarget,
         Self::BadHost,
@@ -49,6 +51,7 @@ impl Refusal {
         Self::UnknownMethod,
         Self::UnknownCoding,
         Self::HandlerTimeout,
+        Self::QueueFull,
     ];
 
     /// The refusal of this number (see `as u8`), if there is one.
@@ -69,6 +72,7 @@ impl Refusal {
             Self::HandlerFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnknownMethod | Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -88,13 +92,14 @@ impl Refusal {
             Self::UnknownMethod => "the method is unknown\n",
             Self::UnknownCoding => "the only transfer coding supported is chunked\n",
             Self::HandlerTimeout => "the server took too long to handle the request\n",
+            Self::QueueFull => "the server has too much to do\n",
         }
     }
 
     /// Whether the HTTP/1 connection can go on: only where the request was read whole and
     /// understood, so that nothing of it could be read a second time as another request.
     pub(crate) fn keeps_connection(self) -> bool {
-        matches!(self, Self::HandlerFailed | Self::HandlerTimeout)
+        matches!(self, Self::HandlerFailed | Self::HandlerTimeout | Self::QueueFull)
     }
 
     /// The response, without a body.
@@ -105,6 +110,9 @@ impl Refusal {
         headers.insert(header::CONTENT_TYPE, TEXT);
         if self == Self::NoConnect {
             headers.insert(header::ALLOW, METHODS);
+        }
+        if self == Self::QueueFull {
+            headers.insert(header::RETRY_AFTER, SOON);
         }
         if http1 && !self.keeps_connection() {
             headers.insert(header::CONNECTION, CLOSE);
@@ -124,6 +132,8 @@ impl Refusal {
     }
 }
 
+/// Seconds.
+pub(crate) const SOON: HeaderValue = HeaderValue::from_static("1");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const METHODS: HeaderValue =

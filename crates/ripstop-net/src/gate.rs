@@ -71,7 +71,8 @@ struct Lease {
     placer: Placer,
     /// Grows with each grant; a holder whose number is not this one holds nothing any more.
     number: u64,
-    holder: usize,
+    /// `None` before the first grant.
+    holder: Option<Arc<Worker>>,
     closed: bool,
 }
 
@@ -94,7 +95,7 @@ impl<R: Reception> Gate<R> {
             listener,
             reception,
             workers,
-            lease: Mutex::new(Lease { placer, number: 0, holder: 0, closed: false }),
+            lease: Mutex::new(Lease { placer, number: 0, holder: None, closed: false }),
             recalled: Notify::new(),
             reserve: Mutex::new(Reserve::new()?),
             plain,
@@ -129,27 +130,26 @@ impl<R: Reception> Gate<R> {
 
     /// Takes the lease back if its holder is stuck, and gives it to another worker.
     pub fn recall_from_stuck(self: &Arc<Self>) {
-        let loads = self.workers.loads();
-        let stuck = |index: usize| loads.get(index).is_some_and(|load| load.stuck);
-        if stuck(self.lock().holder) {
+        let stuck = |worker: &Worker| worker.load().snapshot().stuck;
+        if self.lock().holder.as_deref().is_some_and(stuck) && self.give(|next| !stuck(next)) {
             log::warn!(listener:% = self.listener.name(); "accepting is taken from a stuck worker");
-            self.give(|next| !stuck(next));
             self.recalled.notify_waiters();
         }
     }
 
     /// Gives the lease to the worker that the policy names, if `wanted` agrees with it. Returns
     /// whether it did.
-    fn give(self: &Arc<Self>, wanted: impl FnOnce(usize) -> bool) -> bool {
-        let loads = self.workers.loads();
+    fn give(self: &Arc<Self>, wanted: impl FnOnce(&Worker) -> bool) -> bool {
+        let workers = self.workers.list();
+        let loads: Vec<_> = workers.iter().map(|worker| worker.load().snapshot()).collect();
         let mut lease = self.lock();
-        let Some(next) = lease.placer.place(&loads).filter(|&next| wanted(next)) else {
+        let next = lease.placer.place(&loads).map(|next| &workers[next]);
+        let Some(next) = next.filter(|next| wanted(next)) else {
             return false;
         };
         lease.number += 1;
-        lease.holder = next;
-        let worker = &self.workers.list()[next];
-        worker.spawn_service(hold(self.clone(), worker.clone(), lease.number));
+        lease.holder = Some(next.clone());
+        next.spawn_service(hold(self.clone(), next.clone(), lease.number));
         true
     }
 
@@ -257,9 +257,10 @@ impl<R: Reception> Gate<R> {
 
     /// Starts a connection: here, unless the balance is off.
     fn place(&self, me: &Arc<Worker>, socket: Socket) {
-        let home = match self.workers.list() {
+        let workers = self.workers.list();
+        let home = match &*workers {
             [_] => None,
-            workers => spill(me.index(), &self.workers.loads()).map(|index| &workers[index]),
+            _ => spill(me.index(), &self.workers.loads()).and_then(|index| workers.get(index)),
         };
         let Some(worker) = home else {
             return me.spawn_connection(self.reception.receive(socket, me));
@@ -280,7 +281,7 @@ impl<R: Reception> Gate<R> {
         }
         let me_idle = me.load().snapshot().is_idle();
         let better = || !me_idle && self.workers.loads().iter().any(Load::is_idle);
-        (taken >= LEASE || better()) && self.give(|next| next != me.index())
+        (taken >= LEASE || better()) && self.give(|next| next.index() != me.index())
     }
 
     /// Out of descriptors: answers one client from the reserve, and waits for others to close.

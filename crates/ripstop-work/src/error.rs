@@ -12,6 +12,8 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The thread of an executor could not be created.
+    Executor(io::Error),
     /// The watchdog's thread could not be created.
     Watchdog(io::Error),
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Error {
                     "cannot start worker {index}: check the limits on threads and descriptors"
                 )
             }
+            Self::Executor(_) => f.write_str("cannot start the executors' threads"),
             Self::Watchdog(_) => f.write_str("cannot start the watchdog's thread"),
         }
     }
@@ -33,7 +36,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Worker { source, .. } | Self::Watchdog(source) => Some(source),
+            Self::Worker { source, .. } | Self::Executor(source) | Self::Watchdog(source) => {
+                Some(source)
+            },
         }
     }
 }

@@ -4,9 +4,10 @@
 //! waits: the thread is neither scheduled nor does tokio try to wake it. The watchdog is the
 //! only one that pulls plugs and puts them back.
 
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{
     future::{Future, poll_fn},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::Poll,
 };
 
@@ -23,13 +24,15 @@ struct State {
     held: usize,
     /// Plugs that were pulled and whose thread has not noticed yet.
     pulls: usize,
+    /// Plugs that were pulled and not put back since.
+    out: usize,
     /// The worker stops: no plug holds a thread any more.
     open: bool,
 }
 
 impl Plugs {
     /// The task that holds the thread that polls it until a plug is pulled.
-    pub(crate) fn plug(self: &std::sync::Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn plug(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
         let plugs = self.clone();
         async move {
             to_the_end_of_the_queue().await;
@@ -43,10 +46,19 @@ impl Plugs {
         state.held.saturating_sub(state.pulls)
     }
 
-    /// Frees one held thread.
-    pub(crate) fn pull(&self) {
-        self.lock().pulls += 1;
-        self.pulled.notify_one();
+    /// Pulls plugs until this many are out. Returns how many have to be put back for that instead,
+    /// each by a new [`Plugs::plug`].
+    pub(crate) fn let_out(&self, wanted: usize) -> usize {
+        let mut state = self.lock();
+        let pulls = wanted.saturating_sub(state.out);
+        let back = state.out.saturating_sub(wanted);
+        state.pulls += pulls;
+        state.out = wanted;
+        drop(state);
+        for _ in 0..pulls {
+            self.pulled.notify_one();
+        }
+        back
     }
 
     /// Frees every thread, also those that would be plugged from now on.

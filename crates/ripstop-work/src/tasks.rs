@@ -1,6 +1,6 @@
 //! The owner of a worker's tasks: counts them, marks their polls, and tells when all have ended.
 
-use crate::poll_mark::InPoll;
+use crate::slot::InPoll;
 use std::{
     future::Future,
     pin::Pin,

@@ -1,185 +1,220 @@
-//! The watchdog: a thread that looks at every worker, pulls a plug when a thread is stuck and
-//! puts it back when the thread has come back.
+//! The watchdog: a thread that looks at every worker and executor, and carries out what
+//! [`crate::supervision`] says.
 //!
-//! It looks every quarter of the stall time while there is something to see, and sleeps while all workers
-//! do. What it sees is judged in `verdict`, without threads and clocks.
+//! It looks every quarter of the stall time while there is something to see, and sleeps while all
+//! threads do. What it sees is judged in `polls` and `verdict`, without threads and clocks.
 
+mod bell;
+mod polls;
+mod sights;
 mod verdict;
+mod watched;
 
-use crate::{Options, Worker};
+pub(crate) use bell::Bell;
+pub(crate) use sights::sight;
+
+use crate::{
+    supervision::{Action, SILENCE, Supervisor},
+    wall,
+    workers::Crew,
+};
+use ripstop_tears::{Kind, Sighting};
 use std::{
     io,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle, Thread},
+    thread,
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
-use verdict::{Look, Verdict};
+use watched::{WatchedExecutors, WatchedWorker};
 
-/// How long all workers must sleep before the watchdog does.
+/// How long all threads must sleep before the watchdog does.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How long the watchdog sleeps at most: the bell is rung without a fence, so a ring can be
 /// missed, and is then made up for by this.
 const NAP: Duration = Duration::from_secs(1);
 
-/// What a worker's thread rings when it wakes up, in case the watchdog sleeps.
-#[derive(Debug, Default)]
-pub(crate) struct Bell {
-    asleep: AtomicBool,
-    watchdog: OnceLock<Thread>,
-}
-
-impl Bell {
-    pub(crate) fn ring(&self) {
-        if self.asleep.load(Relaxed) {
-            self.asleep.store(false, Relaxed);
-            if let Some(watchdog) = self.watchdog.get() {
-                watchdog.unpark();
-            }
-        }
-    }
-}
-
-/// The watchdog's thread, stopped and joined on drop.
+/// The watchdog's thread.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
-    thread: Option<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
+    life: Arc<Life>,
+}
+
+/// What a watchdog's thread and its owner know of each other.
+#[derive(Debug)]
+struct Life {
+    start: Instant,
+    /// Milliseconds since `start` at the last look, or at the end of the nap that it takes.
+    looked: AtomicU64,
+    stop: AtomicBool,
 }
 
 impl Watchdog {
-    pub(crate) fn start(
-        workers: &[Arc<Worker>],
-        options: &Options,
-        bell: Arc<Bell>,
-        drowned: Arc<Notify>,
-    ) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let round = Round {
-            watched: workers.iter().map(|worker| Watched::new(worker, options)).collect(),
-            period: options.stall / 4,
-            bell,
-            drowned,
-            stop: stop.clone(),
-        };
+    pub(crate) fn start(crew: &Arc<Crew>) -> io::Result<Self> {
+        Self::start_with(crew, |_| {})
+    }
+
+    /// Calls `before` ahead of each look, with its number.
+    fn start_with(crew: &Arc<Crew>, before: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
+        let (looked, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let life = Arc::new(Life { start: Instant::now(), looked, stop });
+        let (crew, of_thread) = (crew.clone(), life.clone());
         let builder = thread::Builder::new().name("rip-watchdog".into());
-        let thread = builder.spawn(move || round.run())?;
-        Ok(Self { thread: Some(thread), stop })
+        builder.spawn(move || watch(&crew, &of_thread, before))?;
+        Ok(Self { life })
+    }
+
+    /// Whether it should have looked long ago.
+    pub(crate) fn is_silent(&self) -> bool {
+        let looked = Duration::from_millis(self.life.looked.load(Relaxed));
+        self.life.start.elapsed().saturating_sub(looked) > SILENCE
+    }
+
+    /// Starts another one in place of this.
+    pub(crate) fn replace(&mut self, crew: &Arc<Crew>) {
+        self.stop();
+        report(crew, "the watchdog was silent: another one is started");
+        match Self::start(crew) {
+            Ok(watchdog) => *self = watchdog,
+            Err(err) => log::error!(err:%; "the watchdog cannot be replaced"),
+        }
+    }
+
+    /// Lets the thread end when it looks next. It is not waited for: it may be what is stuck.
+    pub(crate) fn stop(&self) {
+        self.life.stop.store(true, Relaxed);
     }
 }
 
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // A panic of the watchdog has been printed by its hook; nothing depends on it here.
-            let _ = thread.join();
+impl Life {
+    fn looks(&self) {
+        self.wakes_at(self.start.elapsed());
+    }
+
+    fn wakes_at(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.looked.store(millis, Relaxed);
+    }
+}
+
+/// Looks until it is stopped. A panic of a look begins anew with nothing remembered.
+fn watch(crew: &Arc<Crew>, life: &Life, before: impl Fn(u64)) {
+    crew.bell.is_for(thread::current());
+    let mut supervisor = Supervisor::new();
+    let mut looks = 0;
+    while !life.stop.load(Relaxed) {
+        let mut round = Round::new(crew, life);
+        let watched = wall(|| {
+            while !life.stop.load(Relaxed) {
+                looks += 1;
+                before(looks);
+                round.look(&mut supervisor);
+                round.rest();
+            }
+        });
+        if watched.is_err() {
+            report(crew, "the watchdog panicked: it begins anew");
+            thread::park_timeout(round.period);
         }
     }
 }
 
-struct Round {
-    watched: Vec<Watched>,
+fn report(crew: &Crew, message: &str) {
+    let message = message.to_owned();
+    let sighting = Sighting::new(Kind::Restart, "rip-watchdog");
+    crew.common.tears.file(Sighting { message, ..sighting });
+}
+
+/// One life of the watchdog's memory.
+struct Round<'a> {
+    crew: &'a Arc<Crew>,
+    life: &'a Life,
+    workers: Vec<WatchedWorker>,
+    executors: WatchedExecutors,
     period: Duration,
-    bell: Arc<Bell>,
-    /// Told when a worker drowns.
-    drowned: Arc<Notify>,
-    stop: Arc<AtomicBool>,
+    now: Duration,
+    last_moved: Duration,
 }
 
-impl Round {
-    fn run(mut self) {
-        // Only this thread sets it, once.
-        let _ = self.bell.watchdog.set(thread::current());
-        let start = Instant::now();
-        let mut last_moved = Duration::ZERO;
-        while !self.stop.load(Relaxed) {
-            let now = start.elapsed();
-            for watched in &mut self.watched {
-                let was_stuck = watched.worker.load().stuck.load(Relaxed);
-                if watched.look(now) {
-                    last_moved = now;
-                }
-                if !was_stuck && watched.worker.load().stuck.load(Relaxed) {
-                    self.drowned.notify_one();
-                }
-            }
-            if now - last_moved < QUIET {
-                thread::park_timeout(self.period);
-            } else {
-                self.nap();
-            }
-        }
-    }
-
-    fn nap(&self) {
-        self.bell.asleep.store(true, Relaxed);
-        thread::park_timeout(NAP);
-        self.bell.asleep.store(false, Relaxed);
-    }
-}
-
-/// One worker and what was seen of it so far.
-struct Watched {
-    worker: Arc<Worker>,
-    verdict: Verdict,
-    look: Look,
-    /// Plugs that this watchdog pulled and did not put back.
-    pulled: usize,
-    spares: usize,
-}
-
-impl Watched {
-    fn new(worker: &Arc<Worker>, options: &Options) -> Self {
+impl<'a> Round<'a> {
+    fn new(crew: &'a Arc<Crew>, life: &'a Life) -> Self {
         Self {
-            worker: worker.clone(),
-            verdict: Verdict::new(options.stall),
-            look: Look::default(),
-            pulled: 0,
-            spares: options.spares,
+            crew,
+            life,
+            workers: Vec::new(),
+            executors: WatchedExecutors::new(crew),
+            period: crew.options.stall / 4,
+            now: life.start.elapsed(),
+            last_moved: life.start.elapsed(),
         }
     }
 
-    /// Looks, acts, and returns whether the worker did anything since the last look.
-    fn look(&mut self, now: Duration) -> bool {
-        self.see();
-        let seen = self.verdict.judge(&self.look, now);
-        let load = self.worker.load();
-        load.stuck.store(seen.stuck > self.spares, Relaxed);
-        if let Some(percent) = seen.busy_percent {
-            load.busy_percent.store(percent, Relaxed);
+    fn look(&mut self, supervisor: &mut Supervisor) {
+        self.now = self.life.start.elapsed();
+        self.life.looks();
+        self.take_in_workers();
+        let mut moved = false;
+        for worker in &mut self.workers {
+            moved |= worker.look(self.now, self.crew);
         }
-        self.plug(seen.stuck);
-        seen.moved || seen.stuck > 0
+        moved |= self.executors.look(self.now, self.crew, supervisor);
+        if moved {
+            self.last_moved = self.now;
+        }
+        self.act(supervisor);
     }
 
-    fn see(&mut self) {
-        self.worker.read_marks(&mut self.look.marks);
-        let metrics = self.worker.handle().metrics();
-        self.look.held = self.worker.plugs.held();
-        self.look.threads.clear();
-        self.look.threads.extend((0..metrics.num_workers()).map(|thread| verdict::Thread {
-            parks: metrics.worker_park_unpark_count(thread),
-            busy: metrics.worker_total_busy_duration(thread),
-        }));
+    /// Follows the list of workers, as those who are replaced leave it.
+    fn take_in_workers(&mut self) {
+        let all = self.crew.all();
+        self.workers.retain(|watched| all.iter().any(|worker| watched.is_of(worker)));
+        for worker in &all {
+            if !self.workers.iter().any(|watched| watched.is_of(worker)) {
+                self.workers.push(WatchedWorker::new(worker, self.crew));
+            }
+        }
     }
 
-    /// As many spares run as threads are stuck.
-    fn plug(&mut self, stuck: usize) {
-        let wanted = stuck.min(self.spares);
-        while self.pulled < wanted {
-            self.worker.plugs.pull();
-            self.pulled += 1;
-            log::debug!(worker = self.worker.index(), stuck; "a thread is stuck: spare freed");
+    fn act(&mut self, supervisor: &mut Supervisor) {
+        let list = self.crew.list();
+        let of = |worker| self.workers.iter().find(|watched| watched.is_of(worker));
+        let drowned: Vec<_> = list.iter().map(|worker| of(worker)?.drowned).collect();
+        let lost = self.workers.iter().map(|worker| worker.lost).sum::<usize>();
+        let lost = lost + self.executors.lost;
+        match supervisor.judge(&drowned, lost, self.now) {
+            None => {}
+            Some(Action::Rebuild(index)) => self.rebuild(index, supervisor),
+            Some(Action::Surrender(reason)) => self.surrender(reason),
         }
-        while self.pulled > wanted {
-            self.worker.put_back_plug();
-            self.pulled -= 1;
+        self.crew.bury();
+    }
+
+    fn rebuild(&self, index: usize, supervisor: &mut Supervisor) {
+        match self.crew.rebuild(index) {
+            Ok(()) => report(self.crew, &format!("worker {index} drowned: a fresh one takes its place")),
+            Err(err) => {
+                supervisor.failed(self.now);
+                log::error!(err:%, worker = index; "a drowned worker cannot be replaced yet");
+            }
+        }
+    }
+
+    fn surrender(&self, reason: crate::Surrender) {
+        let first = self.crew.surrender.send_if_modified(|said| said.replace(reason).is_none());
+        if first {
+            report(self.crew, &format!("{reason}: the process asks to be replaced"));
+        }
+    }
+
+    fn rest(&self) {
+        if self.now.saturating_sub(self.last_moved) < QUIET {
+            thread::park_timeout(self.period);
+        } else {
+            self.life.wakes_at(self.now + NAP);
+            self.crew.bell.while_asleep(|| thread::park_timeout(NAP));
         }
     }
 }

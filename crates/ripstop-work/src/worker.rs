@@ -1,14 +1,17 @@
 //! One worker: a runtime whose tasks share one active thread.
 
 use crate::{
-    Clock, Error, LoadCell, Options,
+    Clock, Error, LoadCell, Queue, Routes,
     plugs::Plugs,
-    poll_mark::PollMark,
+    slots::Slots,
     tasks::{Drained, Task, Tasks, drain},
-    watchdog::Bell,
+    wall,
+    workers::{Common, Crew},
 };
+use ripstop_tears::Tears;
 use std::{
     future::Future,
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
@@ -30,36 +33,46 @@ pub struct Worker {
     /// How far connections are asked to end; an [`Ending`].
     end: AtomicU8,
     pub(crate) plugs: Arc<Plugs>,
-    /// The marks of the worker's threads; each thread adds its own when it starts.
-    marks: Arc<Mutex<Vec<Arc<PollMark>>>>,
+    /// Each thread enters when it starts.
+    pub(crate) slots: Arc<Slots>,
+    common: Common,
+    /// Taken when the worker is shut down.
+    runtime: Mutex<Option<Runtime>>,
 }
 
 impl Worker {
-    /// Starts the threads of worker `index`, with all spares plugged.
-    pub(crate) fn start(
-        index: usize,
-        options: &Options,
-        bell: &Arc<Bell>,
-    ) -> Result<(Arc<Self>, Runtime), Error> {
-        let marks = Arc::<Mutex<Vec<Arc<PollMark>>>>::default();
-        let runtime = build_runtime(index, options.spares, &marks, bell)
+    /// Starts the threads of a worker for this index, with all spares plugged.
+    pub(crate) fn start(index: usize, crew: &Crew) -> Result<Arc<Self>, Error> {
+        let slots = Arc::<Slots>::default();
+        let runtime = build_runtime(index, crew, &slots)
             .map_err(|source| Error::Worker { index, source })?;
         let worker = Arc::new(Self {
             index,
             handle: runtime.handle().clone(),
             load: Arc::default(),
-            clock: Arc::new(Clock::new(options.tick)),
+            clock: Arc::new(Clock::new(crew.options.tick)),
             tasks: Arc::default(),
             services: Arc::default(),
             end: AtomicU8::new(Ending::NotYet as u8),
             plugs: Arc::default(),
-            marks,
+            slots,
+            common: crew.common.clone(),
+            runtime: Mutex::new(Some(runtime)),
         });
-        for _ in 0..options.spares {
+        for _ in 0..crew.options.spares {
             worker.put_back_plug();
         }
         worker.handle.spawn(worker.clock.clone().run());
-        Ok((worker, runtime))
+        Ok(worker)
+    }
+
+    /// Lets all threads go, without waiting for those that are stuck.
+    pub(crate) fn shut_down(&self) {
+        self.plugs.open();
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
     }
 
     /// The worker's number, from 0.
@@ -75,6 +88,21 @@ impl Worker {
     /// The worker's coarse clock.
     pub fn clock(&self) -> &Arc<Clock> {
         &self.clock
+    }
+
+    /// The task queue.
+    pub fn queue(&self) -> &Queue {
+        &self.common.queue
+    }
+
+    /// What was learned of routes.
+    pub fn routes(&self) -> &Routes {
+        &self.common.routes
+    }
+
+    /// Where faults are reported.
+    pub fn tears(&self) -> &Tears {
+        &self.common.tears
     }
 
     /// The runtime that the worker's tasks run on.
@@ -133,21 +161,27 @@ impl Worker {
         drain(&self.tasks, deadline).await
     }
 
-    /// Plugs the next thread of this worker that has nothing to do.
-    pub(crate) fn put_back_plug(&self) {
-        self.handle.spawn(self.plugs.plug());
+    /// Lets this many spares run.
+    pub(crate) fn free_spares(&self, wanted: usize) {
+        for _ in 0..self.plugs.let_out(wanted) {
+            self.put_back_plug();
+        }
     }
 
-    /// What the marks of the worker's threads say now, in an order that stays.
-    pub(crate) fn read_marks(&self, into: &mut Vec<u64>) {
-        into.clear();
-        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        into.extend(marks.iter().map(|mark| mark.read()));
+    /// Plugs the next thread of this worker that has nothing to do.
+    fn put_back_plug(&self) {
+        self.handle.spawn(self.plugs.plug());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shut_down();
     }
 }
 
 /// How far the connections of a worker are asked to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
     /// Not at all.
     NotYet,
@@ -176,28 +210,27 @@ impl Drop for Owned {
 /// Threads that run blocking work beside a worker, at most.
 const BLOCKING_THREADS: usize = 64;
 
-fn build_runtime(
-    index: usize,
-    spares: usize,
-    marks: &Arc<Mutex<Vec<Arc<PollMark>>>>,
-    bell: &Arc<Bell>,
-) -> std::io::Result<Runtime> {
+fn build_runtime(index: usize, crew: &Crew, slots: &Arc<Slots>) -> io::Result<Runtime> {
+    let spares = crew.options.spares;
     let started = AtomicUsize::new(0);
-    let (marks, bell) = (marks.clone(), bell.clone());
-    Builder::new_multi_thread()
+    let (entered, left) = (slots.clone(), slots.clone());
+    let (bell, tears) = (crew.bell.clone(), crew.common.tears.clone());
+    let mut builder = Builder::new_multi_thread();
+    builder
         .worker_threads(1 + spares)
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_name_fn(move || thread_name(index, spares, started.fetch_add(1, Relaxed)))
         .on_thread_start(move || {
             if std::thread::current().name().is_some_and(polls_tasks) {
-                let mark = Arc::new(PollMark::default());
-                PollMark::adopt(mark.clone());
-                marks.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
+                entered.enter(Some(index), &tears);
             }
         })
+        .on_thread_stop(move || left.leave())
         .on_thread_unpark(move || bell.ring())
-        .enable_all()
-        .build()
+        .enable_all();
+    // Where a thread cannot be started, tokio panics.
+    wall(|| builder.build())
+        .unwrap_or_else(|_| Err(io::Error::other("a thread cannot be started")))
 }
 
 /// `rip-w0`, its spares `rip-w0-s1`…, and the threads for blocking work `rip-w0-b1`….

@@ -69,7 +69,7 @@ impl<S: Handler + Sync> Gates<S> {
         self.open.extend(opened);
         self.shared.store(Arc::new(options.shared()));
         let tick = options.timeouts.tick();
-        for worker in self.workers.list() {
+        for worker in self.workers.list().iter() {
             worker.clock().set_tick(tick);
         }
         Ok(closing)

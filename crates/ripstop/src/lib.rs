@@ -29,17 +29,21 @@ pub use options::{Listen, Options};
 pub use running::{Handle, Outcome, Running};
 pub use server::Server;
 
-pub use ripstop_balance::Placement;
+pub use ripstop_balance::{Class, Lane, Placement};
 pub use ripstop_files as files;
 pub use ripstop_http::{
-    Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, Limits, Refusal, RequestId,
-    Timeouts, Tls, access,
+    Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, LaneLayer, Laned, Limits,
+    Refusal, RequestId, Timeouts, Tls, access,
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{
     Address, CertifiedFiles, ClientAuth, Inherited, ListenerOptions, TlsOptions, TlsVersion,
 };
-pub use ripstop_work::{Sink, Target, blocking, cpus};
+pub use ripstop_tears::{Activity, Frame, Kind, Tear, TearStream, Tears};
+pub use ripstop_work::{
+    Full, Job, JobError, JobHandle, Queue, QueueState, RouteState, Sink, Surrender, Target,
+    blocking, cpus,
+};
 
 /// How workers are made and watched.
 pub mod workers {

@@ -1,6 +1,6 @@
 //! Everything that can be set about a server.
 
-use ripstop_balance::Placement;
+use ripstop_balance::{Lane, Placement};
 use ripstop_http::{AccessLog, Disconnect, Limits, Timeouts};
 use ripstop_net::{Address, ListenerOptions, TlsOptions};
 use std::{sync::Arc, time::Duration};
@@ -24,6 +24,8 @@ pub struct Options {
     pub disconnect: Disconnect,
     /// Whether the application takes `CONNECT`. Default: no, it is answered 405.
     pub connect: bool,
+    /// Where handlers run. Default: on their connection's worker, until their route has stalled it.
+    pub lane: Lane,
     /// Where requests are logged. Default: nowhere.
     pub access: Option<Arc<AccessLog>>,
     /// How long a stop waits for requests that run. Default 30 s.
@@ -43,6 +45,7 @@ impl Default for Options {
             limits: Limits::default(),
             disconnect: Disconnect::default(),
             connect: false,
+            lane: Lane::default(),
             access: None,
             drain: Duration::from_secs(30),
             admin: None,
@@ -67,6 +70,7 @@ impl Options {
             limits: self.limits,
             disconnect: self.disconnect,
             connect: self.connect,
+            lane: self.lane,
         };
         ripstop_http::Shared { options: Arc::new(options), access: self.access.clone() }
     }

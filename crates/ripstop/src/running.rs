@@ -4,7 +4,7 @@
 //! after certificates, gives the leases of stuck workers to others, and carries out the end.
 
 use crate::{
-    Address, Error, Options,
+    Address, Error, Options, RouteState, Tears,
     admin::{self, AdminGate},
     gates::{Closing, Gates, refresh},
     signals::{Asked, Signals},
@@ -12,7 +12,7 @@ use crate::{
 use ripstop_admin::Health;
 use ripstop_http::Handler;
 use ripstop_net::Inherited;
-use ripstop_work::{Drained, Ending, Workers, blocking};
+use ripstop_work::{Drained, Ending, Queue, Routes, Surrender, Workers, blocking};
 use std::{
     ops::Deref,
     sync::{Arc, mpsc as std_mpsc},
@@ -34,6 +34,12 @@ const TLS_LOOK: Duration = Duration::from_secs(1);
 /// How long connections that are cut off may take to end.
 const CUT_TIME: Duration = Duration::from_millis(200);
 
+/// How long requests may take to finish when the process asks to be replaced.
+const SURRENDER_TIME: Duration = Duration::from_secs(1);
+
+/// How often it is seen to that there is a watchdog.
+const WATCHDOG_LOOK: Duration = Duration::from_secs(1);
+
 /// How long a listener that is closed is waited for.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -44,6 +50,9 @@ pub enum Outcome {
     Drained,
     /// This many connections and handlers were cut off.
     Cut(usize),
+    /// Threads were lost, or workers torn, faster than they could be replaced: only a new process
+    /// can help.
+    Surrendered(Surrender),
 }
 
 /// How far the end of a server has come; only ever goes on.
@@ -67,6 +76,9 @@ pub struct Handle {
     stage: watch::Sender<Stage>,
     apply: mpsc::Sender<Apply>,
     addresses: watch::Receiver<Vec<(Arc<str>, Address)>>,
+    queue: Queue,
+    routes: Arc<Routes>,
+    tears: Tears,
 }
 
 /// New options, and where to say what became of them.
@@ -79,6 +91,21 @@ impl Handle {
     /// The names of the listeners and the addresses they are bound to; the admin listener last.
     pub fn addresses(&self) -> Vec<(Arc<str>, Address)> {
         self.addresses.borrow().clone()
+    }
+
+    /// The task queue. One of a server that has ended takes no jobs.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// What was learned of routes: those that have stalled a thread, or that are queued.
+    pub fn routes(&self) -> Vec<RouteState> {
+        self.routes.list()
+    }
+
+    /// The reports of what tears in this server.
+    pub fn tears(&self) -> &Tears {
+        &self.tears
     }
 
     /// Stops accepting, lets everything that runs finish within the drain time, and ends.
@@ -132,10 +159,13 @@ impl Running {
         service: S,
         options: Options,
         inherited: Inherited,
+        tears: Tears,
     ) -> Result<Self, Error> {
         let runtime = OwnRuntime::new()?;
         let health = Health::new();
-        let workers = Arc::new(Workers::start(&options.workers).map_err(Error::Workers)?);
+        let workers = Workers::start(&options.workers, tears.clone()).map_err(Error::Workers)?;
+        let workers = Arc::new(workers);
+        let (queue, routes) = (workers.queue().clone(), workers.routes().clone());
         let gates = Gates::open(service, workers.clone(), &options, &inherited);
         let admin = options
             .admin
@@ -151,7 +181,7 @@ impl Running {
         main.announce();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
-        let handle = Handle { stage, apply, addresses };
+        let handle = Handle { stage, apply, addresses, queue, routes, tears };
         Ok(Self { handle, main: Some(thread) })
     }
 
@@ -312,25 +342,33 @@ struct Main<S> {
 impl<S: Handler + Sync> Main<S> {
     async fn run(mut self) -> Outcome {
         self.health.ready();
-        self.serve().await;
-        let outcome = self.end().await;
+        let surrender = self.serve().await;
+        if surrender.is_some() {
+            self.options.drain = SURRENDER_TIME.min(self.options.drain);
+        }
+        let ended = self.end().await;
+        let outcome = surrender.map_or(ended, Outcome::Surrendered);
         log::info!(outcome:?; "server ended");
         outcome
     }
 
-    /// Until the end is asked for.
-    async fn serve(&mut self) {
+    /// Until the end is asked for, or cannot be avoided.
+    async fn serve(&mut self) -> Option<Surrender> {
+        let mut watchdog = interval(WATCHDOG_LOOK);
+        watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(TLS_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let acceptors = self.gates.tls();
             tokio::select! {
-                () = reached(&mut self.stages, Stage::Draining) => return,
+                () = reached(&mut self.stages, Stage::Draining) => return None,
+                reason = self.workers.surrendered() => return Some(reason),
                 Some((options, told)) = self.applies.recv() => {
                     // Nobody may wait for the answer any more; the options count all the same.
                     let _ = told.send(self.apply(*options).await);
                 }
                 () = self.workers.drowned() => self.gates.recall_from_stuck(),
+                _ = watchdog.tick() => self.workers.look_after_watchdog(),
                 _ = look.tick(), if !acceptors.is_empty() => {
                     blocking(move || refresh(&acceptors)).await;
                 }

@@ -1,7 +1,7 @@
 //! The server: an application and options, until it is started.
 
 use crate::{
-    Address, Error, Handle, Listen, ListenError, Options, Outcome, Running,
+    Address, Error, Handle, Listen, ListenError, Options, Outcome, Running, Tears,
     running::{OwnRuntime, Reload, on_own_thread},
     signals::Signals,
 };
@@ -28,6 +28,7 @@ pub struct Server<S> {
     options: Options,
     inherited: Inherited,
     faults: Vec<ListenError>,
+    tears: Tears,
 }
 
 impl<S: Handler + Sync> Server<S> {
@@ -38,7 +39,8 @@ impl<S: Handler + Sync> Server<S> {
 
     /// A server of `service` with these options.
     pub fn with_options(service: S, options: Options) -> Self {
-        Self { service, options, inherited: Inherited::default(), faults: Vec::new() }
+        let (inherited, faults, tears) = (Inherited::default(), Vec::new(), Tears::new());
+        Self { service, options, inherited, faults, tears }
     }
 
     /// Listens on one more address, in clear text: `127.0.0.1:8080`, `[::1]:80`, `:8080`,
@@ -59,6 +61,12 @@ impl<S: Handler + Sync> Server<S> {
         self
     }
 
+    /// The reports of what tears in this server: panics, stalls, threads that were lost. They can be
+    /// streamed before it starts, and as long as it runs.
+    pub fn tears(&self) -> &Tears {
+        &self.tears
+    }
+
     /// Takes the listening sockets that a parent process left, for addresses of the form
     /// `fd:NAME`.
     #[must_use]
@@ -77,7 +85,7 @@ impl<S: Handler + Sync> Server<S> {
         if !self.faults.is_empty() {
             return Err(Error::Listen(self.faults));
         }
-        Running::start(self.service, self.options, self.inherited)
+        Running::start(self.service, self.options, self.inherited, self.tears)
     }
 
     /// Serves until the process gets TERM or INT, then drains; a second such signal ends it at

@@ -6,7 +6,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use ripstop::Placement;
+use ripstop::{Lane, Placement};
 use serde_json::{Value as Json, json};
 
 use super::fault::Place;
@@ -31,6 +31,13 @@ pub(crate) struct Server {
     pub(crate) workers: Option<u32>,
     /// Threads that stand by for each worker.
     pub(crate) spares: u32,
+    /// Executors that are free for queued requests; `None` is one for each CPU this process may
+    /// use.
+    pub(crate) executors: Option<u32>,
+    /// Executors at most.
+    pub(crate) executors_max: u32,
+    /// Where handlers run when their route does not say.
+    pub(crate) lane: Lane,
     /// How connections are given to workers.
     pub(crate) placement: Placement,
     /// How long a drain may take.
@@ -45,6 +52,10 @@ const PLACEMENTS: Choice<Placement> = Choice(&[
     ("round-robin", Placement::RoundRobin),
     ("two-choices", Placement::TwoChoices),
 ]);
+
+/// Where a handler may run.
+pub(crate) const LANES: Choice<Lane> =
+    Choice(&[("auto", Lane::Auto), ("inline", Lane::Inline), ("queued", Lane::Queued)]);
 
 impl Server {
     /// Reads the section.
@@ -63,6 +74,27 @@ impl Server {
                 4,
                 "Threads that stand by for each worker; one takes over when a handler blocks the \
                  active thread.",
+            ),
+            executors: table.optional(
+                "executors",
+                &Whole(1, 1024),
+                json!(4),
+                "Executors that are free for queued requests. Left out: one for each CPU this \
+                 process may use.",
+            ),
+            executors_max: table.field(
+                "executors_max",
+                &Whole(1, 4096),
+                64,
+                "Executors at most, with those that a request blocks.",
+            ),
+            lane: table.field(
+                "lane",
+                &LANES,
+                Lane::Auto,
+                "Where requests are handled: \"inline\", on the thread of their connection; \
+                 \"queued\", on an executor; \"auto\", inline until their route has blocked its \
+                 thread twice in a minute.",
             ),
             placement: table.field(
                 "placement",

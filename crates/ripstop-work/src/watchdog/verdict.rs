@@ -1,13 +1,15 @@
 //! What a series of looks at a worker means: how many of its threads are stuck, and how busy it
 //! is. Pure: times are handed in.
 
+use super::polls::{Event, Polls, Still};
+use crate::supervision::{GAP_STALLS, Thresholds};
 use std::time::Duration;
 
 /// What was seen of a worker at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Look {
-    /// The poll mark of each of its threads: odd inside a poll.
-    pub(super) marks: Vec<u64>,
+    /// The mark of each of its threads, with its number: odd inside a poll.
+    pub(super) marks: Vec<(usize, u64)>,
     /// What tokio publishes of the same threads, in an order of its own.
     pub(super) threads: Vec<Thread>,
     /// How many of the threads a plug holds.
@@ -41,38 +43,12 @@ const UNMARKED_STALLS: u32 = 4;
 /// The window over which the busy share is taken.
 const BUSY_WINDOW: Duration = Duration::from_millis(100);
 
-/// A gap between two looks of more than this many stall times means that the machine slept:
-/// nobody is blamed for it.
-const GAP_STALLS: u32 = 8;
-
-/// A value and since when it has been the same.
-#[derive(Clone, Copy, Debug)]
-struct Still<T> {
-    value: T,
-    since: Duration,
-}
-
-impl<T: PartialEq + Copy> Still<T> {
-    /// Takes the new value in; returns whether it differs.
-    fn see(&mut self, value: T, now: Duration) -> bool {
-        let moved = self.value != value;
-        if moved {
-            *self = Self { value, since: now };
-        }
-        moved
-    }
-
-    fn age(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.since)
-    }
-}
-
 /// The looks at one worker so far, as far as they matter.
 #[derive(Debug)]
 pub(super) struct Verdict {
     stall: Duration,
     last_look: Duration,
-    marks: Vec<Still<u64>>,
+    polls: Polls,
     threads: Vec<Still<Thread>>,
     /// How many threads were held, and since when it has been that many.
     held: Still<usize>,
@@ -82,11 +58,11 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn new(stall: Duration) -> Self {
+    pub(super) fn new(thresholds: Thresholds) -> Self {
         Self {
-            stall,
+            stall: thresholds.stall,
             last_look: Duration::ZERO,
-            marks: Vec::new(),
+            polls: Polls::new(thresholds),
             threads: Vec::new(),
             held: Still { value: 0, since: Duration::ZERO },
             unmarked: 0,
@@ -94,27 +70,26 @@ impl Verdict {
         }
     }
 
-    /// Takes in what was seen at `now`.
-    pub(super) fn judge(&mut self, look: &Look, now: Duration) -> Seen {
+    /// Takes in what was seen at `now`, and says what has become of polls.
+    pub(super) fn judge(&mut self, look: &Look, now: Duration, events: &mut Vec<Event>) -> Seen {
         if now.saturating_sub(self.last_look) > self.stall * GAP_STALLS {
             self.forgive(now);
         }
         self.last_look = now;
-        let marks_moved = take_in(&mut self.marks, &look.marks, now);
+        let marks_moved = self.polls.judge(&look.marks, now, events);
         let threads_moved = take_in(&mut self.threads, &look.threads, now);
         self.held.see(look.held, now);
         self.unmarked = self.stuck_unmarked(now);
         Seen {
-            stuck: self.stuck_marked(now).max(self.unmarked),
+            stuck: self.stuck_for(self.stall, now).max(self.unmarked),
             moved: marks_moved || threads_moved,
             busy_percent: self.busy_percent(now),
         }
     }
 
-    /// Threads inside one and the same marked poll for longer than the stall time.
-    fn stuck_marked(&self, now: Duration) -> usize {
-        let inside = self.marks.iter().filter(|mark| mark.value % 2 == 1);
-        inside.filter(|mark| mark.age(now) >= self.stall).count()
+    /// Threads inside one and the same marked poll for at least this long.
+    pub(super) fn stuck_for(&self, least: Duration, now: Duration) -> usize {
+        self.polls.longer_than(least, now).count()
     }
 
     /// Threads that neither sleep nor move, less those that a plug holds. One that moves is
@@ -148,9 +123,7 @@ impl Verdict {
 
     /// Starts all patience anew.
     fn forgive(&mut self, now: Duration) {
-        for mark in &mut self.marks {
-            mark.since = now;
-        }
+        self.polls.forgive(now);
         for thread in &mut self.threads {
             thread.since = now;
         }

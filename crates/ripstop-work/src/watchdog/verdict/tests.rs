@@ -2,7 +2,11 @@
 
 use super::*;
 
-const STALL: Duration = Duration::from_millis(20);
+const THRESHOLDS: Thresholds = Thresholds {
+    stall: Duration::from_millis(20),
+    report: Duration::from_millis(100),
+    lost: Duration::from_secs(60),
+};
 
 /// A thread as tokio shows it: parks, busy milliseconds.
 fn thread(parks: u64, busy: u64) -> Thread {
@@ -12,17 +16,18 @@ fn thread(parks: u64, busy: u64) -> Thread {
 /// Shows the looks at their milliseconds and returns what the last one means.
 #[track_caller]
 fn last(looks: &[(u64, &Look)]) -> Seen {
-    let mut verdict = Verdict::new(STALL);
+    let mut verdict = Verdict::new(THRESHOLDS);
     let mut seen = None;
     for (ms, look) in looks {
-        seen = Some(verdict.judge(look, Duration::from_millis(*ms)));
+        seen = Some(verdict.judge(look, Duration::from_millis(*ms), &mut Vec::new()));
     }
     seen.expect("a table has looks")
 }
 
 fn marks(marks: &[u64]) -> Look {
     // One thread that moves keeps the unmarked rule out of it.
-    Look { marks: marks.to_vec(), threads: vec![thread(1, 0)], held: 0 }
+    let marks = marks.iter().copied().enumerate().collect();
+    Look { marks, threads: vec![thread(1, 0)], held: 0 }
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The application's code panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Panicked;
+pub struct Panicked;
 
 /// Runs the application's code; a panic of it, and one of dropping what it panicked with, comes
 /// back as [`Panicked`]. What the code was working on must not be used any more.
-pub(crate) fn wall<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub fn wall<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             // A payload whose drop panics: dropping its panic's payload could go on for ever.

@@ -1,0 +1,137 @@
+//! Slots: what each of our threads says of itself, for the watchdog and for reports.
+//!
+//! A thread writes its own slot alone, with plain relaxed stores, and anybody may read it. The
+//! *mark* is a counter that is odd inside a poll and moves on where the poll turns to a request or
+//! from it: the same odd value over a whole window is a stall, and it is exact, unlike what tokio
+//! publishes about its threads. The *subject* is the request that the poll is about.
+
+mod subject;
+
+pub use subject::{RequestId, RouteName, Subject};
+pub(crate) use subject::{Seen, SeenRoute};
+
+use ripstop_tears::{Tears, Thread};
+use std::{
+    cell::OnceCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+use subject::Words;
+
+/// What one thread says of itself.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// To ask it for its stack, and what it costs.
+    pub(crate) thread: Thread,
+    /// The worker it belongs to; `None` for an executor.
+    pub(crate) worker: Option<usize>,
+    /// Where its faults are reported.
+    pub(crate) tears: Tears,
+    mark: AtomicU64,
+    subject: Words,
+}
+
+thread_local! {
+    /// Set once when one of our threads starts.
+    static OWN: OnceCell<Arc<Slot>> = const { OnceCell::new() };
+}
+
+impl Slot {
+    /// Makes a slot for the calling thread.
+    pub(crate) fn adopt(worker: Option<usize>, tears: Tears) -> Arc<Self> {
+        let slot = Arc::new(Self {
+            thread: Thread::current(),
+            worker,
+            tears,
+            mark: AtomicU64::new(0),
+            subject: Words::default(),
+        });
+        OWN.with(|own| {
+            // A second adoption would hide the thread from its watchdog; the first one stays.
+            let _ = own.set(slot.clone());
+        });
+        slot
+    }
+
+    /// Calls `look` with the slot of the calling thread, if that is one of ours.
+    pub(crate) fn of_this_thread<T>(look: impl FnOnce(&Self) -> T) -> Option<T> {
+        // A thread that is ending has no slot any more.
+        OWN.try_with(|own| own.get().map(|slot| look(slot))).ok().flatten()
+    }
+
+    /// The counter: odd inside a poll.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark.load(Relaxed)
+    }
+
+    /// What the thread works on; `None` where that is no request.
+    pub(crate) fn subject(&self) -> Option<Seen> {
+        self.subject.read()
+    }
+
+    /// Moves the counter on. Only the slot's own thread writes it, so a load and a store will do.
+    fn step(&self, by: u64) {
+        self.mark.store(self.mark.load(Relaxed).wrapping_add(by), Relaxed);
+    }
+}
+
+/// A poll that is marked as long as this lives.
+pub(crate) struct InPoll(());
+
+impl InPoll {
+    pub(crate) fn begin() -> Self {
+        Slot::of_this_thread(|slot| slot.step(1));
+        Self(())
+    }
+}
+
+impl Drop for InPoll {
+    fn drop(&mut self) {
+        Slot::of_this_thread(|slot| slot.step(1));
+    }
+}
+
+/// The calling thread works on a request as long as this lives.
+#[derive(Debug)]
+pub struct AtWork(());
+
+impl AtWork {
+    /// Says what the calling thread works on, inside a poll. A stall or a panic from now on is
+    /// told as one of this request, and its time counts anew.
+    pub fn on(subject: &Subject<'_>) -> Self {
+        Slot::of_this_thread(|slot| {
+            slot.subject.write(subject);
+            slot.step(2);
+        });
+        Self(())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        Slot::of_this_thread(|slot| {
+            slot.subject.clear();
+            slot.step(2);
+        });
+    }
+}
+
+/// The request that the calling thread works on goes by this route as long as this lives.
+#[derive(Debug)]
+pub struct OnRoute(());
+
+impl OnRoute {
+    /// Names the route of what the calling thread works on, in place of its method and path.
+    pub fn named(name: &str) -> Self {
+        Slot::of_this_thread(|slot| slot.subject.name(name));
+        Self(())
+    }
+}
+
+impl Drop for OnRoute {
+    fn drop(&mut self) {
+        Slot::of_this_thread(|slot| slot.subject.name(""));
+    }
+}

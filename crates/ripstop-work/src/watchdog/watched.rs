@@ -1,0 +1,189 @@
+//! The groups of threads that are watched, and what was seen of them so far.
+
+use super::{
+    polls::{Event, Polls},
+    sights::Sights,
+    verdict::{self, Look, Verdict},
+};
+use crate::{
+    Worker,
+    supervision::{self, GAP_STALLS, LOST_AFTER, Supervisor, Thresholds},
+    workers::Crew,
+};
+use ripstop_tears::{Kind, Sighting};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+/// A worker.
+pub(super) struct WatchedWorker {
+    worker: Arc<Worker>,
+    verdict: Verdict,
+    look: Look,
+    events: Vec<Event>,
+    sights: Sights,
+    /// Since when all its threads have been stuck.
+    pub(super) drowned: Option<Duration>,
+    /// Threads that will hardly come back.
+    pub(super) lost: usize,
+}
+
+impl WatchedWorker {
+    pub(super) fn new(worker: &Arc<Worker>, crew: &Crew) -> Self {
+        let common = &crew.common;
+        Self {
+            worker: worker.clone(),
+            verdict: Verdict::new(Thresholds::of(crew.options.stall)),
+            look: Look::default(),
+            events: Vec::new(),
+            sights: Sights::new(common.routes.clone(), common.tears.clone()),
+            drowned: None,
+            lost: 0,
+        }
+    }
+
+    pub(super) fn is_of(&self, worker: &Arc<Worker>) -> bool {
+        Arc::ptr_eq(&self.worker, worker)
+    }
+
+    /// Looks, acts, and returns whether the worker did anything since the last look.
+    pub(super) fn look(&mut self, now: Duration, crew: &Crew) -> bool {
+        self.see();
+        self.events.clear();
+        let seen = self.verdict.judge(&self.look, now, &mut self.events);
+        if let Some(percent) = seen.busy_percent {
+            self.worker.load().busy_percent.store(percent, Relaxed);
+        }
+        self.lost = self.verdict.stuck_for(LOST_AFTER, now);
+        let spares = crew.options.spares;
+        self.worker.free_spares(seen.stuck.min(spares));
+        self.drowns(seen.stuck > spares, now, crew);
+        // Last: to ask a thread for its stack may take a while.
+        if !self.events.is_empty() {
+            let slots = self.worker.slots.lock();
+            self.events.iter().for_each(|event| self.sights.heed(event, &slots, now));
+        }
+        seen.moved || seen.stuck > 0
+    }
+
+    fn see(&mut self) {
+        self.worker.slots.lock().marks(&mut self.look.marks);
+        let metrics = self.worker.handle().metrics();
+        self.look.held = self.worker.plugs.held();
+        self.look.threads.clear();
+        self.look.threads.extend((0..metrics.num_workers()).map(|thread| verdict::Thread {
+            parks: metrics.worker_park_unpark_count(thread),
+            busy: metrics.worker_total_busy_duration(thread),
+        }));
+    }
+
+    fn drowns(&mut self, drowned: bool, now: Duration, crew: &Crew) {
+        self.worker.load().stuck.store(drowned, Relaxed);
+        if drowned && self.drowned.is_none() {
+            self.drowned = Some(now);
+            crew.drowned.notify_one();
+            crew.common.tears.file(self.sight_of_drowning());
+        } else if !drowned {
+            self.drowned = None;
+        }
+    }
+
+    fn sight_of_drowning(&self) -> Sighting {
+        let index = self.worker.index();
+        let message = "all its threads are stuck: it gets no connections until one comes back";
+        Sighting {
+            worker: Some(index),
+            message: message.into(),
+            ..Sighting::new(Kind::Drowned, &format!("rip-w{index}"))
+        }
+    }
+}
+
+/// The executors.
+pub(super) struct WatchedExecutors {
+    polls: Polls,
+    marks: Vec<(usize, u64)>,
+    events: Vec<Event>,
+    sights: Sights,
+    last_look: Duration,
+    /// How many there should be; `None` before the first look.
+    wanted: Option<usize>,
+    /// Threads that will hardly come back.
+    pub(super) lost: usize,
+}
+
+impl WatchedExecutors {
+    pub(super) fn new(crew: &Crew) -> Self {
+        let common = &crew.common;
+        Self {
+            polls: Polls::new(Thresholds::of(crew.options.stall)),
+            marks: Vec::new(),
+            events: Vec::new(),
+            sights: Sights::new(common.routes.clone(), common.tears.clone()),
+            last_look: Duration::ZERO,
+            wanted: None,
+            lost: 0,
+        }
+    }
+
+    /// Looks, acts, and returns whether they did anything since the last look.
+    pub(super) fn look(
+        &mut self,
+        now: Duration,
+        crew: &Crew,
+        supervisor: &mut Supervisor,
+    ) -> bool {
+        let executors = &crew.executors;
+        executors.slots.lock().marks(&mut self.marks);
+        if now.saturating_sub(self.last_look) > crew.options.stall * GAP_STALLS {
+            self.polls.forgive(now);
+        }
+        self.last_look = now;
+        self.events.clear();
+        let moved = self.polls.judge(&self.marks, now, &mut self.events);
+        self.lost = self.polls.longer_than(LOST_AFTER, now).count();
+        let held = self.held(now, crew);
+        self.resize(held, now, crew, supervisor);
+        if !self.events.is_empty() {
+            let slots = executors.slots.lock();
+            self.events.iter().for_each(|event| self.sights.heed(event, &slots, now));
+        }
+        moved || held > 0
+    }
+
+    /// Executors that their jobs hold: for the time of a stall, or asleep while others wait.
+    fn held(&self, now: Duration, crew: &Crew) -> usize {
+        let stall = crew.options.stall;
+        let stuck = self.polls.longer_than(stall, now).count();
+        if crew.executors.waiting() == 0 {
+            return stuck;
+        }
+        let slots = crew.executors.slots.lock();
+        let asleep = |thread: &usize| {
+            let usage = slots.slot(*thread).and_then(|slot| slot.thread.usage());
+            usage.is_some_and(|usage| matches!(usage.state, 'S' | 'D'))
+        };
+        let for_a_look = self.polls.longer_than(stall / 4, now);
+        stuck.max(for_a_look.filter(asleep).count())
+    }
+
+    fn resize(&mut self, held: usize, now: Duration, crew: &Crew, supervisor: &mut Supervisor) {
+        let (options, running) = (&crew.options, crew.executors.running());
+        let wanted = supervision::executors(options.executors.get(), held, options.executors_max);
+        let gone = self.wanted.is_some_and(|before| running < before.min(wanted));
+        self.wanted = Some(wanted);
+        if running == wanted || (running < wanted && !supervisor.may_start(now)) {
+            return;
+        }
+        if gone {
+            let message = "an executor is gone: another one is started".into();
+            let sighting = Sighting::new(Kind::ExecutorLost, "rip-e");
+            crew.common.tears.file(Sighting { message, ..sighting });
+        }
+        if let Err(err) = crew.executors.resize(wanted) {
+            supervisor.failed(now);
+            log::warn!(err:%, running, wanted; "an executor cannot be started yet");
+        }
+    }
+}
