@@ -5,6 +5,7 @@ use super::{Fault, File};
 /// The levels of the crates; the rules of ARCHITECTURE.md say what belongs where.
 const LEVELS: &[(&str, u8)] = &[
     ("ripstop-balance", 0),
+    ("ripstop-tears", 0),
     ("ripstop-work", 1),
     ("ripstop-survive", 1),
     ("ripstop-files", 2),
