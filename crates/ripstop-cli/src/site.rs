@@ -21,7 +21,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use ripstop::files::{BodyError, FileBody, FileCache, Files, FilesFuture};
+use ripstop::{
+    LaneLayer, LanedFuture,
+    files::{BodyError, FileBody, FileCache, Files, FilesFuture},
+};
 use tower_service::Service;
 
 use crate::{
@@ -43,13 +46,21 @@ pub(crate) struct Site {
 struct Route {
     host: HostPattern,
     path: PathPattern,
-    answer: Answer,
+    /// A lane of its own, if it has one.
+    lane: Option<LaneLayer>,
+    answer: Arc<Answer>,
 }
 
 /// What a route answers.
 #[derive(Debug)]
 enum Answer {
     Files(Files),
+    Constant(Constant),
+}
+
+/// What needs no file.
+#[derive(Debug)]
+enum Constant {
     Fixed(Fixed),
     Redirect { to: Template, status: StatusCode },
 }
@@ -81,7 +92,8 @@ impl Site {
         let html = HeaderValue::from_static("text/html; charset=utf-8");
         page.headers.insert(header::CONTENT_TYPE, html);
         let path = PathPattern::parse("/").expect("the root is a path");
-        Self::new(vec![Route { host: HostPattern::Any, path, answer: Answer::Fixed(page) }])
+        let answer = Arc::new(Answer::Constant(Constant::Fixed(page)));
+        Self::new(vec![Route { host: HostPattern::Any, path, lane: None, answer }])
     }
 
     fn new(mut routes: Vec<Route>) -> Self {
@@ -90,20 +102,60 @@ impl Site {
     }
 
     /// Answers a request by the first route that is for it.
-    fn answer<B>(&self, req: Request<B>) -> SiteFuture {
+    fn answer<B: Send + 'static>(&self, req: Request<B>) -> SiteFuture {
         let path = normal(req.uri().path());
         let host = host(&req);
         let chosen = self.routes.iter().find_map(|route| {
             let rest = if route.host.matches(host) { route.path.matches(&path) } else { None };
-            rest.map(|rest| (&route.answer, rest))
+            rest.map(|rest| (route, rest))
         });
-        match chosen {
-            Some((Answer::Files(files), _)) => SiteFuture::Files(files.clone().call(req)),
-            Some((Answer::Fixed(fixed), _)) => SiteFuture::ready(fixed.answer(req.method())),
-            Some((Answer::Redirect { to, status }, rest)) => {
-                SiteFuture::ready(redirect(to, *status, req.uri(), host, rest))
+        let Some((route, rest)) = chosen else {
+            return SiteFuture::ready(self.not_found.answer(req.method()));
+        };
+        match &route.lane {
+            None => SiteFuture::Here(match &*route.answer {
+                Answer::Constant(constant) => constant.answer(rest, &req),
+                Answer::Files(files) => AnswerFuture::Files(files.clone().call(req)),
+            }),
+            Some(lane) => {
+                let one = OneRoute { answer: route.answer.clone(), rest: rest.to_owned() };
+                SiteFuture::InLane(Box::pin(lane.around(one).call(req)))
             }
-            None => SiteFuture::ready(self.not_found.answer(req.method())),
+        }
+    }
+}
+
+impl Constant {
+    /// Answers a request; `rest` is what the first star of the path stands for.
+    fn answer<B>(&self, rest: &str, req: &Request<B>) -> AnswerFuture {
+        AnswerFuture::Ready(Some(match self {
+            Self::Fixed(fixed) => fixed.answer(req.method()),
+            Self::Redirect { to, status } => redirect(to, *status, req.uri(), host(req), rest),
+        }))
+    }
+}
+
+/// The answer of one route, as a service to be put into a lane.
+#[derive(Clone)]
+struct OneRoute {
+    answer: Arc<Answer>,
+    /// What the first star of the path stands for.
+    rest: String,
+}
+
+impl<B> Service<Request<B>> for OneRoute {
+    type Response = Response<SiteBody>;
+    type Error = Infallible;
+    type Future = AnswerFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, req: Request<B>) -> AnswerFuture {
+        match &*self.answer {
+            Answer::Constant(constant) => constant.answer(&self.rest, &req),
+            Answer::Files(files) => AnswerFuture::Files(files.clone().call(req)),
         }
     }
 }
@@ -111,14 +163,16 @@ impl Site {
 impl Route {
     fn open(route: &config::Route, cache: &Arc<FileCache>, faults: &mut Faults) -> Option<Self> {
         let (host, path) = (route.host.clone(), route.path.clone());
+        let lane = route.lane.map(|lane| LaneLayer::new(lane).named(&format!("{host}{path}")));
         let answer = match &route.action {
             Action::Files(files) => Answer::Files(open_files(files, &path, cache, faults)?),
-            Action::Respond(respond) => Answer::Fixed(Fixed::new(respond)),
+            Action::Respond(respond) => Answer::Constant(Constant::Fixed(Fixed::new(respond))),
             Action::Redirect(redirect) => {
-                Answer::Redirect { to: redirect.to.clone(), status: redirect.status }
+                let (to, status) = (redirect.to.clone(), redirect.status);
+                Answer::Constant(Constant::Redirect { to, status })
             }
         };
-        Some(Self { host, path, answer })
+        Some(Self { host, path, lane, answer: Arc::new(answer) })
     }
 }
 
@@ -218,7 +272,7 @@ impl CurrentSite {
     }
 }
 
-impl<B> Service<Request<B>> for CurrentSite {
+impl<B: Send + 'static> Service<Request<B>> for CurrentSite {
     type Response = Response<SiteBody>;
     type Error = Infallible;
     type Future = SiteFuture;
@@ -234,19 +288,38 @@ impl<B> Service<Request<B>> for CurrentSite {
 
 /// The answer of a [`CurrentSite`] while it is made.
 pub(crate) enum SiteFuture {
+    /// As the server handles it.
+    Here(AnswerFuture),
+    /// In the lane of its route.
+    InLane(Pin<Box<LanedFuture<AnswerFuture, SiteBody, Infallible>>>),
+}
+
+impl SiteFuture {
+    fn ready(response: Response<SiteBody>) -> Self {
+        Self::Here(AnswerFuture::Ready(Some(response)))
+    }
+}
+
+impl Future for SiteFuture {
+    type Output = Result<Response<SiteBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Here(answer) => Pin::new(answer).poll(ctx),
+            Self::InLane(answer) => answer.as_mut().poll(ctx),
+        }
+    }
+}
+
+/// The answer of a route while it is made.
+pub(crate) enum AnswerFuture {
     /// It is made; `None` once it was given.
     Ready(Option<Response<SiteBody>>),
     /// A file is looked for.
     Files(FilesFuture),
 }
 
-impl SiteFuture {
-    fn ready(response: Response<SiteBody>) -> Self {
-        Self::Ready(Some(response))
-    }
-}
-
-impl Future for SiteFuture {
+impl Future for AnswerFuture {
     type Output = Result<Response<SiteBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -267,6 +340,12 @@ pub(crate) enum SiteBody {
     Whole(Full<Bytes>),
     /// From a file.
     File(FileBody),
+}
+
+impl Default for SiteBody {
+    fn default() -> Self {
+        Self::Whole(Full::default())
+    }
 }
 
 impl Body for SiteBody {

@@ -3,11 +3,7 @@
 //! The server decides for each request by its route; a [`LaneLayer`] inside the application
 //! decides for a part of it.
 
-use crate::{
-    Facts,
-    asked::Asked,
-    exchange::Exchange,
-};
+use crate::{Facts, asked::Asked, exchange::Exchange};
 use http::{Request, Response, StatusCode};
 use ripstop_balance::Lane;
 use ripstop_work::{Full, Job, JobError, JobHandle, OnRoute, Route, RouteName, Routes};
@@ -113,11 +109,18 @@ impl fmt::Debug for LaneLayer {
     }
 }
 
+impl LaneLayer {
+    /// Puts one service into this lane.
+    pub fn around<S>(&self, inner: S) -> Laned<S> {
+        Laned { inner, layer: self.clone() }
+    }
+}
+
 impl<S> Layer<S> for LaneLayer {
     type Service = Laned<S>;
 
     fn layer(&self, inner: S) -> Laned<S> {
-        Laned { inner, layer: self.clone() }
+        self.around(inner)
     }
 }
 
@@ -152,31 +155,57 @@ where
         let facts = parts.extensions.get::<Facts>().cloned();
         let request = Request::from_parts(parts, body);
         let Some(facts) = facts else {
-            return LanedFuture::Inline { future: self.inner.call(request), name };
+            return LanedRun::Inline { future: self.inner.call(request), name }.into();
         };
         let asked = Asked::of(&request, facts.request_id, facts.connection);
         let worker = &facts.conn.worker;
         let route = name.as_deref().map_or(asked.route(), RouteName::Named);
-        match choose(lane, route, worker.routes()) {
-            Run::Inline => LanedFuture::Inline { future: self.inner.call(request), name },
+        let run = match choose(lane, route, worker.routes()) {
+            Run::Inline => LanedRun::Inline { future: self.inner.call(request), name },
             Run::Queued(route) => {
-                // The clone is for the next call: this one has been found ready.
-                let clone = self.inner.clone();
-                let mut ready = std::mem::replace(&mut self.inner, clone);
-                let handler = OnExecutor { future: Box::pin(async move { ready.call(request).await }), asked, name };
+                let handler =
+                    OnExecutor { future: Box::pin(self.call_ready(request)), asked, name };
                 match worker.queue().submit(Job::future(handler).route(route)) {
-                    Ok(response) => LanedFuture::Queued { response },
-                    Err(Full) => LanedFuture::Full,
+                    Ok(response) => LanedRun::Queued { response },
+                    Err(Full) => LanedRun::Full,
                 }
             }
-        }
+        };
+        run.into()
+    }
+}
+
+impl<S: Clone> Laned<S> {
+    /// Calls the service, which has been found ready, when the future is polled.
+    fn call_ready<A>(
+        &mut self,
+        request: Request<A>,
+    ) -> impl Future<Output = Result<S::Response, S::Error>> + use<S, A>
+    where
+        S: Service<Request<A>>,
+    {
+        // The clone is for the next call.
+        let clone = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, clone);
+        async move { ready.call(request).await }
     }
 }
 
 pin_project_lite::pin_project! {
     /// The response of a [`Laned`] service.
+    ///
+    /// # Cancel safety
+    ///
+    /// When it is dropped, the service's own future is too, wherever it runs.
+    pub struct LanedFuture<F, B, E> {
+        #[pin]
+        run: LanedRun<F, B, E>,
+    }
+}
+
+pin_project_lite::pin_project! {
     #[project = LanedProjected]
-    pub enum LanedFuture<F, B, E> {
+    enum LanedRun<F, B, E> {
         /// On the connection's worker.
         Inline {
             #[pin]
@@ -191,6 +220,12 @@ pin_project_lite::pin_project! {
     }
 }
 
+impl<F, B, E> From<LanedRun<F, B, E>> for LanedFuture<F, B, E> {
+    fn from(run: LanedRun<F, B, E>) -> Self {
+        Self { run }
+    }
+}
+
 impl<F, B, E> Future for LanedFuture<F, B, E>
 where
     F: Future<Output = Result<Response<B>, E>>,
@@ -199,7 +234,7 @@ where
     type Output = Result<Response<B>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
+        match self.project().run.project() {
             LanedProjected::Inline { future, name } => {
                 let _route = name.as_deref().map(OnRoute::named);
                 future.poll(cx)
@@ -208,7 +243,9 @@ where
                 Ok(outcome) => Poll::Ready(outcome),
                 Err(JobError::Expired) => Poll::Ready(Ok(busy())),
                 // As if it had panicked here: what stands around the layer may want to know.
-                Err(JobError::Panicked) => std::panic::resume_unwind(Box::new("a queued handler panicked")),
+                Err(JobError::Panicked) => {
+                    std::panic::resume_unwind(Box::new("a queued handler panicked"))
+                }
             },
             LanedProjected::Full => Poll::Ready(Ok(busy())),
         }

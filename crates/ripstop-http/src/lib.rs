@@ -32,7 +32,7 @@ pub use access::{AccessEvent, AccessLog};
 pub use body::{Body, BodyError};
 pub use facts::{Connection, Facts, RequestId, Tls, X_REQUEST_ID};
 pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
-pub use lane::{LaneLayer, Laned};
+pub use lane::{LaneLayer, Laned, LanedFuture};
 pub use options::{Disconnect, Limits, Options, Timeouts};
 pub use refusal::Refusal;
 pub use serve::{Protocol, Shared, serve};

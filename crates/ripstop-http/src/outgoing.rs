@@ -1,14 +1,10 @@
 //! The body of a response on its way to hyper: the application's, behind wall 1, or a refusal's
 //! text.
 
-use crate::{
-    Refusal,
-    exchange::Exchange,
-    progress::Wait,
-};
+use crate::{Refusal, exchange::Exchange, progress::Wait};
 use bytes::{Buf, Bytes};
-use ripstop_work::{Panicked, wall};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use ripstop_work::{Panicked, wall};
 use std::{
     error::Error as StdError,
     fmt,

@@ -32,8 +32,8 @@ pub use server::Server;
 pub use ripstop_balance::{Class, Lane, Placement};
 pub use ripstop_files as files;
 pub use ripstop_http::{
-    Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, LaneLayer, Laned, Limits,
-    Refusal, RequestId, Timeouts, Tls, access,
+    Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, LaneLayer, Laned,
+    LanedFuture, Limits, Refusal, RequestId, Timeouts, Tls, access,
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{

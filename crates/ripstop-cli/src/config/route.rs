@@ -7,12 +7,13 @@
 use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use ripstop::files::FilesOptions;
+use ripstop::{Lane, files::FilesOptions};
 use serde_json::json;
 
 use super::fault::{FOLDER, Place};
 use super::kind::{FilePath, List, Names, OneOf, Parsed, Switch, Whole, text};
 use super::reader::Table;
+use super::sections::LANES;
 use crate::pattern::{HostPattern, PathPattern};
 use crate::redirect::Template;
 
@@ -25,6 +26,8 @@ pub(crate) struct Route {
     pub(crate) host: HostPattern,
     /// Paths it is for.
     pub(crate) path: PathPattern,
+    /// Where it is handled; `None` is as `server.lane` says.
+    pub(crate) lane: Option<Lane>,
     /// What it answers.
     pub(crate) action: Action,
 }
@@ -131,7 +134,7 @@ impl Route {
     fn folder(root: PathBuf, place: Place) -> Self {
         let path = PathPattern::parse("/*").expect("every path is a pattern");
         let action = Action::Files(Files::new(root, place));
-        Self { place, host: HostPattern::Any, path, action }
+        Self { place, host: HostPattern::Any, path, lane: None, action }
     }
 
     fn read(table: &mut Table<'_, '_>) -> Option<Self> {
@@ -149,6 +152,12 @@ impl Route {
             "Paths it is for; each * stands for any text. An exact path goes before a pattern, \
              and of two patterns the one with more text before its first *, then the one with \
              more text in all.",
+        );
+        let lane = table.optional(
+            "lane",
+            &LANES,
+            json!("queued"),
+            "Where its requests are handled, as server.lane says it. Left out: by server.lane.",
         );
         let files = table.optional_table(
             "files",
@@ -171,7 +180,7 @@ impl Route {
                 redirect.map(|redirect| redirect.map(Action::Redirect)),
             ],
         );
-        Some(Self { place, host, path: path?, action: action? })
+        Some(Self { place, host, path: path?, lane, action: action? })
     }
 }
 
