@@ -38,7 +38,7 @@ impl std::error::Error for Error {
         match self {
             Self::Worker { source, .. } | Self::Executor(source) | Self::Watchdog(source) => {
                 Some(source)
-            },
+            }
         }
     }
 }

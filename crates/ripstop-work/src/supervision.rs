@@ -117,7 +117,8 @@ impl Supervisor {
         if now < self.not_before {
             return None;
         }
-        let longest = drowned.iter().enumerate().filter_map(|(i, since)| Some((since.as_ref()?, i)));
+        let longest =
+            drowned.iter().enumerate().filter_map(|(i, since)| Some((since.as_ref()?, i)));
         let (since, index) = longest.min()?;
         let none_left = drowned.iter().all(Option::is_some);
         (none_left || now.saturating_sub(*since) >= LOST_AFTER).then(|| self.rebuild(index, now))

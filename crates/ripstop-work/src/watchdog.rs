@@ -194,7 +194,9 @@ impl<'a> Round<'a> {
 
     fn rebuild(&self, index: usize, supervisor: &mut Supervisor) {
         match self.crew.rebuild(index) {
-            Ok(()) => report(self.crew, &format!("worker {index} drowned: a fresh one takes its place")),
+            Ok(()) => {
+                report(self.crew, &format!("worker {index} drowned: a fresh one takes its place"))
+            }
             Err(err) => {
                 supervisor.failed(self.now);
                 log::error!(err:%, worker = index; "a drowned worker cannot be replaced yet");

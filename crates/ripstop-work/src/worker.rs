@@ -44,8 +44,8 @@ impl Worker {
     /// Starts the threads of a worker for this index, with all spares plugged.
     pub(crate) fn start(index: usize, crew: &Crew) -> Result<Arc<Self>, Error> {
         let slots = Arc::<Slots>::default();
-        let runtime = build_runtime(index, crew, &slots)
-            .map_err(|source| Error::Worker { index, source })?;
+        let runtime =
+            build_runtime(index, crew, &slots).map_err(|source| Error::Worker { index, source })?;
         let worker = Arc::new(Self {
             index,
             handle: runtime.handle().clone(),
@@ -229,8 +229,7 @@ fn build_runtime(index: usize, crew: &Crew, slots: &Arc<Slots>) -> io::Result<Ru
         .on_thread_unpark(move || bell.ring())
         .enable_all();
     // Where a thread cannot be started, tokio panics.
-    wall(|| builder.build())
-        .unwrap_or_else(|_| Err(io::Error::other("a thread cannot be started")))
+    wall(|| builder.build()).unwrap_or_else(|_| Err(io::Error::other("a thread cannot be started")))
 }
 
 /// `rip-w0`, its spares `rip-w0-s1`…, and the threads for blocking work `rip-w0-b1`….

@@ -2,13 +2,7 @@
 
 use crate::routes::Route;
 use ripstop_balance::Class;
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// Work that gives a `T`, and how it is to be treated.
 ///

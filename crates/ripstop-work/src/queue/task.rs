@@ -51,7 +51,9 @@ enum Place {
     /// In the line.
     InLine,
     /// On an executor.
-    Running { woken: bool },
+    Running {
+        woken: bool,
+    },
     /// It waits for something, and holds no executor.
     Waiting(Ticket),
     Over,

@@ -204,8 +204,7 @@ impl<const N: usize> Text<N> {
     fn read(&self) -> String {
         let kept = usize::try_from(self.bytes.load(Relaxed)).unwrap_or(0).min(8 * N);
         let words = self.words.iter().take(kept.div_ceil(8));
-        let mut bytes: Vec<u8> =
-            words.flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = words.flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
         bytes.truncate(kept);
         String::from_utf8_lossy(&bytes).into_owned()
     }

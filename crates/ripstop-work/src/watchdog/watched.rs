@@ -128,12 +128,7 @@ impl WatchedExecutors {
     }
 
     /// Looks, acts, and returns whether they did anything since the last look.
-    pub(super) fn look(
-        &mut self,
-        now: Duration,
-        crew: &Crew,
-        supervisor: &mut Supervisor,
-    ) -> bool {
+    pub(super) fn look(&mut self, now: Duration, crew: &Crew, supervisor: &mut Supervisor) -> bool {
         let executors = &crew.executors;
         executors.slots.lock().marks(&mut self.marks);
         if now.saturating_sub(self.last_look) > crew.options.stall * GAP_STALLS {
