@@ -228,7 +228,7 @@ mod tests {
 
     fn asked(turn: u32) -> Exchange {
         let exchange = Exchange::new();
-        exchange.put(7, &(1..2), &(3..4), &mut [5..6].into_iter(), turn);
+        exchange.put(7, &(1..2), &(3..4), &mut std::iter::once(5..6), turn);
         exchange
     }
 

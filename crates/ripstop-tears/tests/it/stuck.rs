@@ -1,0 +1,136 @@
+//! A thread that is stuck names the function that it is stuck in, with file and line.
+
+use crate::threads::{DEADLINE, Release, Stuck, report};
+use ripstop_tears::Tears;
+use ripstop_testkit::until;
+use std::{
+    fmt::Write,
+    hint::{black_box, spin_loop},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+/// Lines of one of the functions below.
+const LINES: u32 = 16;
+
+#[track_caller]
+fn check(name: &str, first: u32, body: fn(&Release)) {
+    let tears = Tears::new();
+    let stuck = Stuck::start(name, body);
+    let mut last = None;
+    let found = until(DEADLINE, || {
+        let tear = report(&tears, &stuck.thread);
+        let culprit = tear.culprit().filter(|frame| {
+            let function = frame.function.as_deref().unwrap_or_default();
+            function == name || function.ends_with(&format!("::{name}"))
+        });
+        let right = culprit.is_some_and(|frame| {
+            let file = frame.file.as_deref().unwrap_or_default();
+            let line = frame.line.unwrap_or_default();
+            file.ends_with("tests/it/stuck.rs") && (first..first + LINES).contains(&line)
+        });
+        last = Some(tear);
+        right
+    });
+    assert!(found, "{name} is not to be seen from line {first} on:\n{}", last.unwrap());
+}
+
+#[inline(never)]
+#[expect(clippy::disallowed_methods, reason = "it is what blocks threads")]
+fn sleeps(release: &Release) {
+    while !release.is_given() {
+        thread::sleep(Duration::from_millis(50)); // tidy: the fault itself
+    }
+}
+
+#[test]
+fn a_sleep_is_named() {
+    check("sleeps", line!() - 9, sleeps);
+}
+
+#[inline(never)]
+fn spins(release: &Release) {
+    while !release.is_given() {
+        spin_loop();
+    }
+}
+
+#[test]
+fn a_loop_is_named() {
+    check("spins", line!() - 9, spins);
+}
+
+#[inline(never)]
+fn waits_for_a_lock(release: &Release) {
+    let lock = Arc::new(Mutex::new(()));
+    let (theirs, released) = (lock.clone(), release.clone());
+    let (held, is_held) = std::sync::mpsc::channel();
+    let holder = Stuck::start("holder", move |_| hold(&theirs, &released, &held));
+    is_held.recv().unwrap();
+    drop(lock.lock().unwrap());
+    drop(holder);
+}
+
+fn hold(lock: &Mutex<()>, release: &Release, held: &std::sync::mpsc::Sender<()>) {
+    let _held = lock.lock().unwrap();
+    held.send(()).unwrap();
+    assert!(until(DEADLINE, || release.is_given()));
+}
+
+#[test]
+fn a_lock_is_named() {
+    check("waits_for_a_lock", line!() - 20, waits_for_a_lock);
+}
+
+#[inline(never)]
+fn recurses(release: &Release) {
+    black_box(descend(10_000, release));
+}
+
+#[inline(never)]
+fn descend(depth: usize, release: &Release) -> usize {
+    if depth > 0 {
+        return black_box(descend(black_box(depth - 1), release)) + 1;
+    }
+    while !release.is_given() {
+        spin_loop();
+    }
+    0
+}
+
+#[test]
+fn a_deep_recursion_is_named() {
+    check("descend", line!() - 12, recurses);
+}
+
+#[inline(never)]
+fn copies(release: &Release) {
+    let from = vec![7u8; 16 << 20];
+    let mut to = vec![0u8; 16 << 20];
+    while !release.is_given() {
+        to.copy_from_slice(black_box(&from));
+        black_box(&mut to);
+    }
+}
+
+#[test]
+fn a_long_copy_is_named() {
+    check("copies", line!() - 11, copies);
+}
+
+#[inline(never)]
+fn formats(release: &Release) {
+    let mut text = String::new();
+    while !release.is_given() {
+        text.clear();
+        for number in 0..100 {
+            write!(text, "{:?} {number:>30} ", black_box(0.1 + f64::from(number))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn endless_formatting_is_named() {
+    check("formats", line!() - 12, formats);
+}
