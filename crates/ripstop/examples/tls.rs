@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn tell(Extension(facts): Extension<Facts>) -> String {
-    let Facts { connection, request_id } = facts;
+    let Facts { connection, request_id, .. } = facts;
     let Some(tls) = &connection.tls else { return "no TLS\n".to_owned() };
     let server = tls.server_name.as_deref().unwrap_or("a server without a name");
     let client = tls.client_subject.as_deref().unwrap_or("a client without a certificate");

@@ -37,7 +37,7 @@ impl Service<Request<Body>> for Greeter {
 /// What the server knows of a request beside the message.
 fn facts(request: &Request<Body>) -> String {
     let facts = request.extensions().get::<Facts>().expect("every request has its facts");
-    let Facts { connection, request_id } = facts;
+    let Facts { connection, request_id, .. } = facts;
     format!("{request_id} from {:?} by {}\n", connection.peer, connection.listener)
 }
 

@@ -25,6 +25,8 @@ pub(super) struct WatchedWorker {
     sights: Sights,
     /// Since when all its threads have been stuck.
     pub(super) drowned: Option<Duration>,
+    /// Spares that run.
+    freed: usize,
     /// Threads that will hardly come back.
     pub(super) lost: usize,
 }
@@ -39,6 +41,7 @@ impl WatchedWorker {
             events: Vec::new(),
             sights: Sights::new(common.routes.clone(), common.tears.clone()),
             drowned: None,
+            freed: 0,
             lost: 0,
         }
     }
@@ -57,7 +60,7 @@ impl WatchedWorker {
         }
         self.lost = self.verdict.stuck_for(LOST_AFTER, now);
         let spares = crew.options.spares;
-        self.worker.free_spares(seen.stuck.min(spares));
+        self.free_spares(seen.stuck, spares);
         self.drowns(seen.stuck > spares, now, crew);
         // Last: to ask a thread for its stack may take a while.
         if !self.events.is_empty() {
@@ -76,6 +79,17 @@ impl WatchedWorker {
             parks: metrics.worker_park_unpark_count(thread),
             busy: metrics.worker_total_busy_duration(thread),
         }));
+    }
+
+    /// As many spares run as threads are stuck.
+    fn free_spares(&mut self, stuck: usize, spares: usize) {
+        let freed = stuck.min(spares);
+        if freed > self.freed {
+            let worker = self.worker.index();
+            log::debug!(worker, stuck; "a thread is stuck: spare freed");
+        }
+        self.freed = freed;
+        self.worker.free_spares(freed);
     }
 
     fn drowns(&mut self, drowned: bool, now: Duration, crew: &Crew) {
