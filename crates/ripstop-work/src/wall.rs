@@ -8,6 +8,10 @@ pub struct Panicked;
 
 /// Runs the application's code; a panic of it, and one of dropping what it panicked with, comes
 /// back as [`Panicked`]. What the code was working on must not be used any more.
+///
+/// # Errors
+///
+/// [`Panicked`], where the code did.
 pub fn wall<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {

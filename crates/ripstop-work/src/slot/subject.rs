@@ -165,10 +165,8 @@ impl Words {
 }
 
 fn write_wide(words: &[AtomicU64; 2], number: u128) {
-    // The halves: truncation is meant.
-    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    // The low half, by a truncation that is meant.
     words[0].store(number as u64, Relaxed);
-    #[expect(clippy::cast_possible_truncation, reason = "the high half")]
     words[1].store((number >> 64) as u64, Relaxed);
 }
 
