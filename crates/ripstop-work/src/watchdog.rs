@@ -195,7 +195,8 @@ impl<'a> Round<'a> {
     fn rebuild(&self, index: usize, supervisor: &mut Supervisor) {
         match self.crew.rebuild(index) {
             Ok(()) => {
-                report(self.crew, &format!("worker {index} drowned: a fresh one takes its place"))
+                let message = format!("worker {index} drowned: a fresh one takes its place");
+                report(self.crew, &message);
             }
             Err(err) => {
                 supervisor.failed(self.now);

@@ -128,7 +128,7 @@ fn the_result_of_a_job_that_nobody_waits_for_is_dropped_and_counted() {
     let (started, begun) = mpsc::channel();
     let handle = bench.submit(Job::call(move || {
         started.send(()).expect("the test waits for it");
-        held.recv().expect("the test says when")
+        held.recv().expect("the test says when");
     }));
     begun.recv().expect("the job runs");
     drop(handle);
