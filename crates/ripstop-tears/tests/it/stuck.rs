@@ -1,9 +1,11 @@
+#![expect(unsafe_code, reason = "calls of the C library, which keeps no frame pointers")]
 //! A thread that is stuck names the function that it is stuck in, with file and line.
 
-use crate::threads::{DEADLINE, Release, Stuck, report};
+use crate::threads::{DEADLINE, Release, Stuck, names, report};
 use ripstop_tears::Tears;
 use ripstop_testkit::until;
 use std::{
+    ffi::{c_int, c_void},
     fmt::Write,
     hint::{black_box, spin_loop},
     sync::{Arc, Mutex},
@@ -133,4 +135,48 @@ fn formats(release: &Release) {
 #[test]
 fn endless_formatting_is_named() {
     check("formats", line!() - 12, formats);
+}
+
+#[inline(never)]
+fn calls_the_c_library(release: &Release) {
+    while !release.is_given() {
+        // SAFETY: it takes a number.
+        unsafe { libc::usleep(50_000) };
+    }
+}
+
+#[test]
+fn the_caller_of_the_c_library_is_named() {
+    check("calls_the_c_library", line!() - 10, calls_the_c_library);
+}
+
+/// Sorts by a comparison that does not end, until it is released.
+#[inline(never)]
+fn sorts_in_the_c_library(release: &Release) {
+    let mut items = [release; 40];
+    // SAFETY: the items are as many and as large as is said, and the comparison takes them for what
+    // they are.
+    unsafe {
+        libc::qsort(items.as_mut_ptr().cast(), 40, size_of::<&Release>(), Some(compares));
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn compares(one: *const c_void, _: *const c_void) -> c_int {
+    // SAFETY: only the function above passes it, with items of that type.
+    let release = unsafe { *one.cast::<&Release>() };
+    while !release.is_given() {
+        spin_loop();
+    }
+    0
+}
+
+#[test]
+fn callers_on_the_other_side_of_the_c_library_are_found_again() {
+    let tears = Tears::new();
+    let stuck = Stuck::start("sorts", sorts_in_the_c_library);
+    assert!(until(DEADLINE, || {
+        let tear = report(&tears, &stuck.thread);
+        names(&tear, "compares") && names(&tear, "sorts_in_the_c_library")
+    }));
 }
