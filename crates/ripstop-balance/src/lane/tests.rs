@@ -1,3 +1,5 @@
+//! The rules of `lane.rs`, as tables and random walks.
+
 use super::*;
 
 const THRESHOLD: Duration = Duration::from_millis(20);

@@ -1,3 +1,5 @@
+//! The rules of `line.rs`, as tables and random walks.
+
 use super::*;
 
 const WIDE: Bounds = Bounds { jobs: usize::MAX, work: Duration::MAX };

@@ -1,3 +1,5 @@
+//! The rules of `restarts.rs`, as tables and random walks.
+
 use super::*;
 
 /// Milliseconds, as the tables are written.

@@ -1,3 +1,5 @@
+//! The table of routes.
+
 use super::*;
 
 fn target(path: &str) -> SeenRoute {
