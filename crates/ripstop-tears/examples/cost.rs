@@ -128,9 +128,9 @@ fn pauses(over: &AtomicBool) -> Vec<Duration> {
     pauses
 }
 
-/// KiB of memory.
+/// KiB of memory, without what files are mapped to.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }

@@ -4,6 +4,7 @@ use crate::Frame;
 
 /// Crates that the application runs on, each with those whose name it begins (`tokio_util`).
 const RUNTIME: &[&str] = &[
+    "__rustc",
     "addr2line",
     "alloc",
     "axum",
@@ -106,6 +107,7 @@ mod tests {
             true,
         );
         check("clock_nanosleep", "", true);
+        check("__rustc::rust_begin_unwind", "", true);
         check("main", "", true);
         check("libc.so.6+0x1234", "", true);
     }

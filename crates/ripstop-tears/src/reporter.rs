@@ -9,7 +9,7 @@ use crate::{
     symbols::Symbols,
 };
 use std::{
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
     thread,
@@ -33,7 +33,9 @@ fn run(shared: &Shared) {
     let mut reporter = Reporter::default();
     while let Ok(filed) = queue.recv() {
         let reported = catch_unwind(AssertUnwindSafe(|| reporter.report(filed, shared)));
-        if reported.is_err() {
+        if let Err(payload) = reported {
+            // Its drop may panic, too.
+            mem::forget(payload);
             shared.miss();
             reporter.symbols = Symbols::default();
         }

@@ -1,5 +1,6 @@
-#![expect(unsafe_code, reason = "the unwinder is a C library")]
 //! Stacks as they are taken: bounded and unresolved.
+
+#![expect(unsafe_code, reason = "the unwinder is a C library")]
 
 use std::ffi::{c_int, c_void};
 

@@ -1,8 +1,9 @@
-#![expect(unsafe_code, reason = "only the C library knows where a stack ends")]
 //! Threads whose stacks can be taken.
 //!
 //! A thread makes its own [`Thread`]; whoever has that asks. The thread's end waits for a question
 //! that is being asked, and no question reaches it after: so nobody has to know that it still runs.
+
+#![expect(unsafe_code, reason = "only the C library knows where a stack ends")]
 
 use crate::{Stack, Usage, capture};
 use std::{

@@ -1,5 +1,6 @@
-#![expect(unsafe_code, reason = "the standard library has no wake that a signal handler may call")]
 //! Waiting for a word to change, which a signal handler may end.
+
+#![expect(unsafe_code, reason = "the standard library has no wake that a signal handler may call")]
 
 use std::{ptr, sync::atomic::AtomicU32, time::Duration};
 

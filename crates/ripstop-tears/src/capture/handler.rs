@@ -1,8 +1,9 @@
-#![expect(unsafe_code, reason = "signals, and the stack as plain memory")]
 //! The signal, and what runs in the thread that gets it.
 //!
 //! The handler takes no lock, allocates nothing, calls nothing of the C library but two system
 //! calls, and leaves `errno` as it was.
+
+#![expect(unsafe_code, reason = "signals, and the stack as plain memory")]
 
 use super::{exchange::EXCHANGE, registers};
 use crate::walk::{Memory, walk};

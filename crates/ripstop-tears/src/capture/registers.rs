@@ -1,5 +1,6 @@
-#![expect(unsafe_code, reason = "the kernel hands registers over by a pointer")]
 //! Where a thread was when the signal came, by what the kernel saved of it.
+
+#![expect(unsafe_code, reason = "the kernel hands registers over by a pointer")]
 
 use crate::walk::Registers;
 use libc::ucontext_t;

@@ -1,5 +1,6 @@
-#![expect(unsafe_code, reason = "only the C library blocks signals")]
 //! Questions to threads that end, sleep, spin, or do not answer.
+
+#![expect(unsafe_code, reason = "only the C library blocks signals")]
 
 use crate::threads::{PATIENCE, Release, Stuck, names, report};
 use ripstop_tears::{Stack, Tears, Thread};

@@ -1,5 +1,6 @@
-#![expect(unsafe_code, reason = "calls of the C library, which keeps no frame pointers")]
 //! A thread that is stuck names the function that it is stuck in, with file and line.
+
+#![expect(unsafe_code, reason = "calls of the C library, which keeps no frame pointers")]
 
 use crate::threads::{DEADLINE, Release, Stuck, names, report};
 use ripstop_tears::Tears;
@@ -141,7 +142,7 @@ fn endless_formatting_is_named() {
 fn calls_the_c_library(release: &Release) {
     while !release.is_given() {
         // SAFETY: it takes a number.
-        unsafe { libc::usleep(50_000) };
+        unsafe { libc::usleep(50_000) }; // tidy: the fault itself
     }
 }
 
