@@ -6,6 +6,7 @@
 use std::{
     env,
     io::{self, Write as _},
+    panic,
     sync::Arc,
     time::Duration,
 };
@@ -69,6 +70,8 @@ impl Logs {
         let front = Box::new(Front(Arc::clone(&current)));
         log::set_boxed_logger(front).expect("no other logger is set in this program");
         log::set_max_level(level);
+        // The default hook writes to stderr by itself, and so may wait for it.
+        panic::set_hook(Box::new(|panic| log::error!(panic:%; "a thread panicked")));
         Some(Self { said: said.clone(), current, access })
     }
 

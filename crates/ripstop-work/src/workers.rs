@@ -199,6 +199,7 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         lock(&self.watchdog).stop();
+        self.crew.bell.wake();
         self.crew.executors.close();
         for worker in self.crew.all() {
             worker.shut_down();

@@ -155,7 +155,9 @@ fn no_beginning_of_a_file_makes_the_reader_panic() {
 fn columns_count_characters() {
     check(
         "route = [{ path = \"/ä\", respond = {}, x = 1 }]\n",
-        &["f:1:39: unknown key \"x\" in route, known are host, path, lane, files, respond, redirect"],
+        &[
+            "f:1:39: unknown key \"x\" in route, known are host, path, lane, files, respond, redirect",
+        ],
     );
 }
 

@@ -18,11 +18,16 @@ pub(crate) struct Bell {
 impl Bell {
     pub(crate) fn ring(&self) {
         if self.asleep.load(Relaxed) {
-            self.asleep.store(false, Relaxed);
-            let watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(watchdog) = &*watchdog {
-                watchdog.unpark();
-            }
+            self.wake();
+        }
+    }
+
+    /// Wakes the watchdog, whatever it does.
+    pub(crate) fn wake(&self) {
+        self.asleep.store(false, Relaxed);
+        let watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watchdog) = &*watchdog {
+            watchdog.unpark();
         }
     }
 
