@@ -11,7 +11,7 @@ use crate::{
     slots::Slots,
     watchdog::Bell,
 };
-use ripstop_tears::Tears;
+use ripstop_tears::{Kind, Sighting, Tears};
 use std::{
     io,
     sync::{
@@ -69,14 +69,13 @@ impl Executors {
 
     fn start_one(&self) -> io::Result<()> {
         let shared = self.queue.shared().clone();
-        let (slots, bell, tears) = (self.slots.clone(), self.bell.clone(), self.tears.clone());
-        let seat = Seat::take(&self.running);
+        let (slots, bell) = (self.slots.clone(), self.bell.clone());
+        let seat = Seat::take(&self.running, &self.tears);
         let number = self.started.fetch_add(1, Relaxed);
         let builder = thread::Builder::new().name(format!("rip-e{number}"));
         builder.spawn(move || {
-            let _present = Present::enter(&slots, &tears);
+            let _present = Present::enter(&slots, &seat.tears);
             serve(&shared, &bell);
-            drop(seat);
         })?;
         Ok(())
     }
@@ -116,17 +115,26 @@ impl Drop for Present<'_> {
 }
 
 /// Counts an executor as long as it lives, or until it turns out that it cannot be started.
-struct Seat(Arc<AtomicUsize>);
+struct Seat {
+    running: Arc<AtomicUsize>,
+    tears: Tears,
+}
 
 impl Seat {
-    fn take(running: &Arc<AtomicUsize>) -> Self {
+    fn take(running: &Arc<AtomicUsize>, tears: &Tears) -> Self {
         running.fetch_add(1, Relaxed);
-        Self(running.clone())
+        Self { running: running.clone(), tears: tears.clone() }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.running.fetch_sub(1, Relaxed);
+        // Not by a job: its panic ends at its wall.
+        if thread::panicking() {
+            let message = "an executor has panicked: another one is started".into();
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            self.tears.file(Sighting { message, ..Sighting::new(Kind::ExecutorLost, &name) });
+        }
     }
 }

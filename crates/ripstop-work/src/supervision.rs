@@ -9,12 +9,13 @@
 //! | a worker | more stuck threads than spares | *drowned*: no placement, its leases go to others |
 //! | a drowned worker | no other is left, or for [`LOST_AFTER`] | a fresh one takes its place |
 //! | an executor | it is gone | another is started |
+//! | executors | more than are needed for [`LINGER`] | the surplus ends |
 //! | the watchdog | a panic, or silence for [`SILENCE`] | another is started |
 //! | rebuilds | more than [`REBUILDS`] | the process asks to be replaced |
 //! | lost threads | more than [`LOST_MOST`] | the process asks to be replaced |
 //! | the machine | a gap between two looks of [`GAP_STALLS`] stalls | all patience starts anew |
 //!
-//! A thread that comes back is plugged, an executor too many ends. A drowned worker that was
+//! A thread that comes back is plugged. A drowned worker that was
 //! replaced keeps its connections, and ends with the last of them.
 
 use ripstop_balance::{Backoff, Intensity, Restarts, Verdict};
@@ -22,6 +23,9 @@ use std::{fmt, time::Duration};
 
 /// A stall is reported after this.
 pub(crate) const REPORT_AFTER: Duration = Duration::from_millis(100);
+
+/// Executors that were too many for so long end.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// A thread that was stuck for so long is not counted on any more.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);

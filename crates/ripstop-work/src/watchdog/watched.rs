@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Worker,
-    supervision::{self, GAP_STALLS, LOST_AFTER, Supervisor, Thresholds},
+    supervision::{self, GAP_STALLS, LINGER, LOST_AFTER, Supervisor, Thresholds},
     workers::Crew,
 };
 use ripstop_tears::{Kind, Sighting};
@@ -121,8 +121,8 @@ pub(super) struct WatchedExecutors {
     events: Vec<Event>,
     sights: Sights,
     last_look: Duration,
-    /// How many there should be; `None` before the first look.
-    wanted: Option<usize>,
+    /// Since when there have been more than are needed.
+    too_many: Option<Duration>,
     /// Threads that will hardly come back.
     pub(super) lost: usize,
 }
@@ -136,7 +136,7 @@ impl WatchedExecutors {
             events: Vec::new(),
             sights: Sights::new(common.routes.clone(), common.tears.clone()),
             last_look: Duration::ZERO,
-            wanted: None,
+            too_many: None,
             lost: 0,
         }
     }
@@ -180,15 +180,12 @@ impl WatchedExecutors {
     fn resize(&mut self, held: usize, now: Duration, crew: &Crew, supervisor: &mut Supervisor) {
         let (options, running) = (&crew.options, crew.executors.running());
         let wanted = supervision::executors(options.executors.get(), held, options.executors_max);
-        let gone = self.wanted.is_some_and(|before| running < before.min(wanted));
-        self.wanted = Some(wanted);
-        if running == wanted || (running < wanted && !supervisor.may_start(now)) {
+        let many_since = self.too_many.filter(|_| running > wanted).unwrap_or(now);
+        self.too_many = (running > wanted).then_some(many_since);
+        let fewer = now.saturating_sub(many_since) >= LINGER;
+        let more = running < wanted && supervisor.may_start(now);
+        if !fewer && !more {
             return;
-        }
-        if gone {
-            let message = "an executor is gone: another one is started".into();
-            let sighting = Sighting::new(Kind::ExecutorLost, "rip-e");
-            crew.common.tears.file(Sighting { message, ..sighting });
         }
         if let Err(err) = crew.executors.resize(wanted) {
             supervisor.failed(now);
