@@ -5,14 +5,17 @@
 
 use crate::{
     Kind, Sighting, Tear,
-    reporter::{self, Filed},
+    reporter::{self, Filed, Reporter},
 };
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
+        mpsc::{SyncSender, sync_channel},
     },
     time::SystemTime,
 };
@@ -43,10 +46,10 @@ struct Hub {
 /// What the reporter shares with the hub.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// The reporter's end, locked by it while it lives.
-    pub(crate) queue: Mutex<Receiver<Filed>>,
-    /// The reporter has been started.
-    started: AtomicBool,
+    /// Locked by the reporter's thread while that runs.
+    pub(crate) reporter: Mutex<Reporter>,
+    /// A thread looks after the queue.
+    pub(crate) reporting: AtomicBool,
     counts: [AtomicU64; Kind::ALL.len()],
     unreported: AtomicU64,
     kept: Mutex<VecDeque<Arc<Tear>>>,
@@ -58,8 +61,8 @@ impl Tears {
     pub fn new() -> Self {
         let (sender, receiver) = sync_channel(QUEUE);
         let shared = Shared {
-            queue: Mutex::new(receiver),
-            started: AtomicBool::new(false),
+            reporter: Mutex::new(Reporter::new(receiver)),
+            reporting: AtomicBool::new(false),
             counts: Default::default(),
             unreported: AtomicU64::new(0),
             kept: Mutex::default(),
@@ -113,11 +116,11 @@ impl Default for Tears {
 }
 
 impl Shared {
-    /// Starts the reporter unless it runs. A thread that cannot be had is tried for again when the
+    /// Starts the reporter's thread unless it runs. A thread that cannot be had is tried for again when the
     /// next fault is filed.
     fn ensure_reporter(self: &Arc<Self>) {
-        if !self.started.swap(true, Relaxed) && reporter::start(self.clone()).is_err() {
-            self.started.store(false, Relaxed);
+        if !self.reporting.swap(true, SeqCst) && reporter::start(self.clone()).is_err() {
+            self.reporting.store(false, SeqCst);
         }
     }
 
@@ -163,6 +166,26 @@ impl TearStream {
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ripstop_testkit::until;
+    use std::time::Duration;
+
+    #[test]
+    fn the_reporter_ends_when_it_is_idle_and_comes_back() {
+        const SOON: Duration = Duration::from_secs(20);
+        let tears = Tears::new();
+        for reports in 1..=2 {
+            tears.file(Sighting::new(Kind::Restart, "here"));
+            assert!(until(SOON, || tears.recent().len() == reports));
+            let shared = &tears.hub.shared;
+            assert!(until(SOON, || !shared.reporting.load(SeqCst)), "it is idle after {reports}");
+            assert!(until(SOON, || shared.reporter.try_lock().is_ok()), "and has ended");
         }
     }
 }

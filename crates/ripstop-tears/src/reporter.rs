@@ -1,6 +1,6 @@
 //! The thread that makes reports of sightings: resolves, publishes, logs.
 //!
-//! It lives as long as the hub and outlives panics of its own.
+//! It is there while there is something to report, and outlives panics of its own.
 
 use crate::{
     Sighting, Tear,
@@ -11,10 +11,17 @@ use crate::{
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::Ordering::SeqCst,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
     thread,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
+
+/// The thread ends, and gives back what it has loaded, when nothing was filed for so long.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A sighting in the queue.
 #[derive(Debug)]
@@ -23,33 +30,57 @@ pub(crate) struct Filed {
     pub(crate) sighting: Sighting,
 }
 
-/// Starts the thread; it ends when the hub is gone.
+/// Starts the thread; it ends when there is nothing to report any more.
 pub(crate) fn start(shared: Arc<Shared>) -> io::Result<()> {
     thread::Builder::new().name("rip-tears".into()).spawn(move || run(&shared)).map(drop)
 }
 
+/// Reports until nothing has come for a while, or the hub is gone.
 fn run(shared: &Shared) {
-    let queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut reporter = Reporter::default();
-    while let Ok(filed) = queue.recv() {
-        let reported = catch_unwind(AssertUnwindSafe(|| reporter.report(filed, shared)));
-        if let Err(payload) = reported {
-            // Its drop may panic, too.
-            mem::forget(payload);
-            shared.miss();
-            reporter.symbols = Symbols::default();
+    let mut reporter = shared.reporter.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        match reporter.queue.recv_timeout(IDLE) {
+            Ok(filed) => reporter.survive(filed, shared),
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                reporter.symbols = Symbols::default();
+                shared.reporting.store(false, SeqCst);
+                // Whoever files from now on starts another thread; what was filed just before is
+                // this one's.
+                let Ok(filed) = reporter.queue.try_recv() else { return };
+                reporter.survive(filed, shared);
+                if shared.reporting.swap(true, SeqCst) {
+                    return;
+                }
+            }
         }
     }
 }
 
-#[derive(Debug, Default)]
-struct Reporter {
+/// What is needed to make reports, and lasts from one thread to the next.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    queue: Receiver<Filed>,
     symbols: Symbols,
     limit: Limit,
     reports: u64,
 }
 
 impl Reporter {
+    pub(crate) fn new(queue: Receiver<Filed>) -> Self {
+        Self { queue, symbols: Symbols::default(), limit: Limit::default(), reports: 0 }
+    }
+
+    /// Makes a report; a panic meanwhile costs that one.
+    fn survive(&mut self, filed: Filed, shared: &Shared) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.report(filed, shared))) {
+            // Its drop may panic, too.
+            mem::forget(payload);
+            shared.miss();
+            self.symbols = Symbols::default();
+        }
+    }
+
     fn report(&mut self, filed: Filed, shared: &Shared) {
         let Filed { time, sighting } = filed;
         let stack = self.symbols.resolve(&sighting.stack);
