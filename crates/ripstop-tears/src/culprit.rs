@@ -44,8 +44,14 @@ fn is_in_runtime(name: &str) -> bool {
     })
 }
 
-/// The crate of a path that was shortened: `axum-0.8.9/src/…`, `std/src/…`.
+/// The crate of a path that was shortened (`axum-0.8.9/src/…`, `std/src/…`), or of a checkout of
+/// this library.
 fn crate_of_file(path: &str) -> Option<&str> {
+    if let Some((_, own)) = path.rsplit_once("crates/ripstop") {
+        return own
+            .split_once('/')
+            .and_then(|(_, rest)| rest.starts_with("src/").then_some("ripstop"));
+    }
     let (folder, rest) = path.split_once('/')?;
     match folder.rsplit_once('-') {
         Some((name, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => Some(name),
@@ -106,6 +112,8 @@ mod tests {
             "/home/a/ripstop/crates/ripstop-work/src/worker.rs",
             true,
         );
+        check("{closure#0}<u8>", "/home/a/ripstop/crates/ripstop-http/src/lane.rs", true);
+        check("{async_fn#0}", "/home/a/ripstop/crates/ripstop/examples/tear.rs", false);
         check("clock_nanosleep", "", true);
         check("__rustc::rust_begin_unwind", "", true);
         check("main", "", true);

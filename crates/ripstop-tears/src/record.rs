@@ -26,7 +26,8 @@ impl Tear {
             write!(f, " of {}", Rounded(lasted))?;
         }
         if let Some(culprit) = self.culprit() {
-            write!(f, " in {}", Escaped(culprit.function.as_deref().unwrap_or("?")))?;
+            let name = culprit.function.as_deref().map_or("?".into(), without_generics);
+            write!(f, " in {}", Escaped(name))?;
             if culprit.file.is_some() {
                 write!(f, " ({})", Place(culprit))?;
             }
@@ -45,7 +46,7 @@ impl Tear {
         for (index, frame) in self.stack[..shown].iter().enumerate() {
             write!(f, "\n  {:8} {index:<2} ", if index == 0 { "stack" } else { "" })?;
             match &frame.function {
-                Some(function) => write!(f, "{}", Escaped(function))?,
+                Some(function) => write!(f, "{}", Escaped(without_generics(function)))?,
                 None => write!(f, "{:#x}", frame.address)?,
             }
             if frame.file.is_some() {
@@ -65,6 +66,38 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: Option<&impl Display>) ->
         Some(value) => write!(f, "\n  {name:8} {}", Escaped(value)),
         None => Ok(()),
     }
+}
+
+/// A function's name with `<…>` in place of what its type parameters are: those of futures go on for
+/// lines. The `<T as Trait>` that a name may begin with stays.
+fn without_generics(name: &str) -> String {
+    let mut short = String::new();
+    let (mut depth, mut kept) = (0_usize, usize::from(name.starts_with('<')));
+    let mut before = ' ';
+    for c in name.chars() {
+        match c {
+            '<' => {
+                depth += 1;
+                if depth <= kept {
+                    short.push('<');
+                } else if depth == kept + 1 {
+                    short.push_str("<…>");
+                }
+            }
+            // Not that of an arrow.
+            '>' if before != '-' => {
+                if depth <= kept {
+                    short.push('>');
+                    kept = 0;
+                }
+                depth = depth.saturating_sub(1);
+            }
+            c if depth <= kept => short.push(c),
+            _ => {}
+        }
+        before = c;
+    }
+    short
 }
 
 /// A file and a line.

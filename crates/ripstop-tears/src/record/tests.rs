@@ -91,3 +91,18 @@ panic
   thread   a\\tb";
     check(sighting, vec![], record);
 }
+
+#[test]
+fn type_parameters_are_left_out_of_names() {
+    let names = [
+        ("tear::wedge::{{closure}}", "tear::wedge::{{closure}}"),
+        ("poll<alloc::boxed::Box<dyn Fn() -> u8>, u8>", "poll<…>"),
+        ("<F as axum::Handler<(M, T1), S>>::call::<u8>", "<F as axum::Handler<…>>::call::<…>"),
+        ("a::b<c>::d<e<f>>::g", "a::b<…>::d<…>::g"),
+        ("<<A as B>::C as D>::e", "<<…>::C as D>::e"),
+        ("closed>too>often", "closed>too>often"),
+    ];
+    for (name, short) in names {
+        assert_eq!(without_generics(name), short);
+    }
+}
