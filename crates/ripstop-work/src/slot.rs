@@ -71,6 +71,11 @@ impl Slot {
         self.subject.read()
     }
 
+    /// Whether the thread works on a request.
+    pub(crate) fn has_subject(&self) -> bool {
+        self.subject.is_there()
+    }
+
     /// Moves the counter on. Only the slot's own thread writes it, so a load and a store will do.
     fn step(&self, by: u64) {
         self.mark.store(self.mark.load(Relaxed).wrapping_add(by), Relaxed);

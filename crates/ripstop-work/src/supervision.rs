@@ -3,9 +3,9 @@
 //! | what is watched | sign | what is done |
 //! |---|---|---|
 //! | a poll of a worker | the same for [`Options::stall`](crate::Options::stall) | a spare takes over; the route is charged |
-//! | a poll of an executor | the same | another executor is started |
-//! | any poll | the same for [`REPORT_AFTER`] | a tear report, with the stack |
-//! | any poll | the same for [`LOST_AFTER`] | its thread counts as lost |
+//! | a poll of an executor | the same, or asleep while jobs wait | another executor is started; the route is charged |
+//! | a poll of a worker | the same for [`REPORT_AFTER`] | a tear report, with the stack |
+//! | a poll of a worker, or for a request | the same for [`Options::lost`](crate::Options::lost) | its thread counts as lost; an executor's is reported |
 //! | a worker | more stuck threads than spares | *drowned*: no placement, its leases go to others |
 //! | a drowned worker | no other is left, or for [`LOST_AFTER`] | a fresh one takes its place |
 //! | an executor | it is gone | another is started |
@@ -18,6 +18,7 @@
 //! A thread that comes back is plugged. A drowned worker that was
 //! replaced keeps its connections, and ends with the last of them.
 
+use crate::Options;
 use ripstop_balance::{Backoff, Intensity, Restarts, Verdict};
 use std::{fmt, time::Duration};
 
@@ -27,11 +28,11 @@ pub(crate) const REPORT_AFTER: Duration = Duration::from_millis(100);
 /// Executors that were too many for so long end.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
-/// A thread that was stuck for so long is not counted on any more.
+/// A worker that was drowned for so long is not counted on any more.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// With more lost threads than this the process asks to be replaced.
-pub(crate) const LOST_MOST: usize = 64;
+pub(crate) const LOST_MOST: usize = 32;
 
 /// Rebuilt workers and restarted watchdogs; with more than this the process asks to be replaced.
 pub(crate) const REBUILDS: Intensity = Intensity { most: 5, window: Duration::from_secs(10) };
@@ -55,9 +56,9 @@ pub(crate) struct Thresholds {
 }
 
 impl Thresholds {
-    /// Those of a server for which a stall is this long.
-    pub(crate) fn of(stall: Duration) -> Self {
-        Self { stall, report: REPORT_AFTER.max(stall), lost: LOST_AFTER.max(stall) }
+    pub(crate) fn of(options: &Options) -> Self {
+        let stall = options.stall;
+        Self { stall, report: REPORT_AFTER.max(stall), lost: options.lost.max(stall) }
     }
 }
 

@@ -136,6 +136,12 @@ impl Worker {
         self.tasks.running()
     }
 
+    /// Whether it has nothing to do: no task runs, and none that could start others.
+    pub(crate) fn is_idle(&self) -> bool {
+        // In this order: a service may start a task just before it ends.
+        self.services.running() == 0 && self.tasks.running() == 0
+    }
+
     /// Asks every connection of this worker to end. Whoever has registered with the worker's clock
     /// is woken.
     pub fn end(&self, ending: Ending) {

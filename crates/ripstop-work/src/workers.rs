@@ -27,6 +27,9 @@ pub struct Options {
     pub spares: usize,
     /// A poll longer than this is a stall: a spare takes over. Default 20 ms.
     pub stall: Duration,
+    /// A thread that is stuck in a request for so long is not counted on any more; with too many of
+    /// them the process asks to be replaced. To be no shorter than requests may take. Default 60 s.
+    pub lost: Duration,
     /// How often the workers look over their deadlines. Default 250 ms.
     pub tick: Duration,
     /// Executors that are free to serve the task queue; one that a job blocks does not count.
@@ -47,6 +50,7 @@ impl Default for Options {
             workers: cpus(),
             spares: 4,
             stall: Duration::from_millis(20),
+            lost: Duration::from_secs(60),
             tick: Duration::from_millis(250),
             executors: cpus(),
             executors_max: 64,
@@ -269,10 +273,10 @@ impl Crew {
         Ok(())
     }
 
-    /// Ends those replaced workers that have nothing left to do.
+    /// Ends those replaced workers that have nothing left to do, and come to nothing any more.
     pub(crate) fn bury(&self) {
         let mut retired = lock(&self.retired);
-        retired.extract_if(.., |worker| worker.tasks() == 0).for_each(|worker| worker.shut_down());
+        retired.extract_if(.., |worker| worker.is_idle()).for_each(|worker| worker.shut_down());
     }
 
     fn shut_down(&self) {

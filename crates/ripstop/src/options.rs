@@ -63,6 +63,12 @@ pub struct Listen {
 }
 
 impl Options {
+    /// The workers: no thread counts as lost while its request may still take its time.
+    pub(crate) fn threads(&self) -> ripstop_work::Options {
+        let request = self.timeouts.request.unwrap_or(Duration::MAX);
+        ripstop_work::Options { lost: self.workers.lost.max(request), ..self.workers.clone() }
+    }
+
     /// The part that each connection looks at.
     pub(crate) fn shared(&self) -> ripstop_http::Shared {
         let options = ripstop_http::Options {

@@ -163,7 +163,7 @@ impl Running {
     ) -> Result<Self, Error> {
         let runtime = OwnRuntime::new()?;
         let health = Health::new();
-        let workers = Workers::start(&options.workers, tears.clone()).map_err(Error::Workers)?;
+        let workers = Workers::start(&options.threads(), tears.clone()).map_err(Error::Workers)?;
         let workers = Arc::new(workers);
         let (queue, routes) = (workers.queue().clone(), workers.routes().clone());
         let gates = Gates::open(service, workers.clone(), &options, &inherited);
@@ -367,12 +367,24 @@ impl<S: Handler + Sync> Main<S> {
                     // Nobody may wait for the answer any more; the options count all the same.
                     let _ = told.send(self.apply(*options).await);
                 }
-                () = self.workers.drowned() => self.gates.recall_from_stuck(),
-                _ = watchdog.tick() => self.workers.look_after_watchdog(),
+                () = self.workers.drowned() => self.recall_from_stuck(),
+                _ = watchdog.tick() => {
+                    self.workers.look_after_watchdog();
+                    // Where all were stuck, nobody could take over.
+                    self.recall_from_stuck();
+                }
                 _ = look.tick(), if !acceptors.is_empty() => {
                     blocking(move || refresh(&acceptors)).await;
                 }
             }
+        }
+    }
+
+    /// Gives the leases of stuck workers to others.
+    fn recall_from_stuck(&self) {
+        self.gates.recall_from_stuck();
+        if let Some(admin) = &self.admin {
+            admin.recall_from_stuck();
         }
     }
 

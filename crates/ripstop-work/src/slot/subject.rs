@@ -132,6 +132,10 @@ impl Words {
         self.name.write("");
     }
 
+    pub(super) fn is_there(&self) -> bool {
+        self.head.load(Relaxed) & PRESENT != 0
+    }
+
     pub(super) fn read(&self) -> Option<Seen> {
         let head = self.head.load(Relaxed);
         if head & PRESENT == 0 {

@@ -71,8 +71,12 @@ impl Sights {
         }
     }
 
+    /// Reports a stall of a worker. An executor is there to be held.
     fn report(&mut self, event: &Event, slot: &Slot, now: Duration) {
         let Some(slow) = self.slow.get_mut(&event.thread) else { return };
+        if slot.worker.is_none() {
+            return;
+        }
         slow.reported = true;
         let activity = slow.activity(slot, now);
         let stack = slot.thread.stack(PATIENCE);
@@ -86,8 +90,8 @@ impl Sights {
     }
 
     fn lose(&self, event: &Event, slot: &Slot) {
-        if slot.worker.is_none() {
-            let message = "a job does not give its executor back".into();
+        if slot.worker.is_none() && slot.has_subject() {
+            let message = "a request does not give its executor back".into();
             let (lasted, stack) = (Some(event.lasted), slot.thread.stack(PATIENCE));
             let sighting = sight(Kind::ExecutorLost, slot);
             self.tears.file(Sighting { message, lasted, stack, ..sighting });
@@ -96,7 +100,7 @@ impl Sights {
 
     fn over(&mut self, event: &Event, slot: &Slot) {
         let slow = self.slow.remove(&event.thread);
-        if !slow.is_some_and(|slow| slow.reported) {
+        if slot.worker.is_some() && !slow.is_some_and(|slow| slow.reported) {
             self.tears.add(Kind::Stall);
         }
         let millis = event.lasted.as_millis();

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     Worker,
-    supervision::{self, GAP_STALLS, LINGER, LOST_AFTER, Supervisor, Thresholds},
+    slot::Slot,
+    supervision::{self, GAP_STALLS, LINGER, Supervisor, Thresholds},
     workers::Crew,
 };
 use ripstop_tears::{Kind, Sighting};
@@ -36,7 +37,7 @@ impl WatchedWorker {
         let common = &crew.common;
         Self {
             worker: worker.clone(),
-            verdict: Verdict::new(Thresholds::of(crew.options.stall)),
+            verdict: Verdict::new(Thresholds::of(&crew.options)),
             look: Look::default(),
             events: Vec::new(),
             sights: Sights::new(common.routes.clone(), common.tears.clone()),
@@ -58,7 +59,7 @@ impl WatchedWorker {
         if let Some(percent) = seen.busy_percent {
             self.worker.load().busy_percent.store(percent, Relaxed);
         }
-        self.lost = self.verdict.stuck_for(LOST_AFTER, now);
+        self.lost = self.verdict.stuck_for(crew.options.lost, now);
         let spares = crew.options.spares;
         self.free_spares(seen.stuck, spares);
         self.drowns(seen.stuck > spares, now, crew);
@@ -131,7 +132,7 @@ impl WatchedExecutors {
     pub(super) fn new(crew: &Crew) -> Self {
         let common = &crew.common;
         Self {
-            polls: Polls::new(Thresholds::of(crew.options.stall)),
+            polls: Polls::new(Thresholds::of(&crew.options)),
             marks: Vec::new(),
             events: Vec::new(),
             sights: Sights::new(common.routes.clone(), common.tears.clone()),
@@ -151,7 +152,7 @@ impl WatchedExecutors {
         self.last_look = now;
         self.events.clear();
         let moved = self.polls.judge(&self.marks, now, &mut self.events);
-        self.lost = self.polls.longer_than(LOST_AFTER, now).count();
+        self.lost = self.lost(now, crew);
         let held = self.held(now, crew);
         self.resize(held, now, crew, supervisor);
         if !self.events.is_empty() {
@@ -159,6 +160,15 @@ impl WatchedExecutors {
             self.events.iter().for_each(|event| self.sights.heed(event, &slots, now));
         }
         moved || held > 0
+    }
+
+    /// Executors that a request holds for too long. What the application has submitted by itself may
+    /// take the time that it takes.
+    fn lost(&self, now: Duration, crew: &Crew) -> usize {
+        let long = self.polls.longer_than(crew.options.lost, now);
+        let slots = crew.executors.slots.lock();
+        let of_request = |thread: &usize| slots.slot(*thread).is_some_and(Slot::has_subject);
+        long.filter(of_request).count()
     }
 
     /// Executors that their jobs hold: for the time of a stall, or asleep while others wait.
