@@ -48,6 +48,7 @@ pub struct Route {
     /// A [`Mean`] of what a run costs, in its bits.
     cost: AtomicU64,
     stalls: AtomicU64,
+    changes: AtomicU64,
 }
 
 /// A route as it is at one moment.
@@ -59,6 +60,8 @@ pub struct RouteState {
     pub run: Run,
     /// How often it has stalled a thread.
     pub stalls: u64,
+    /// How often it went from inline to queued, or back.
+    pub changes: u64,
     /// What a run on an executor takes on average; `None` if there was none.
     pub cost: Option<Duration>,
 }
@@ -153,6 +156,7 @@ impl Route {
             queued: AtomicBool::new(false),
             cost: AtomicU64::new(Mean::default().to_bits()),
             stalls: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -181,6 +185,7 @@ impl Route {
     fn learn(&self, lesson: impl FnOnce(&mut Conduct) -> Option<Change>) {
         let change = lesson(&mut lock(&self.conduct));
         let Some(change) = change else { return };
+        self.changes.fetch_add(1, Relaxed);
         self.queued.store(matches!(change, Change::ToQueued { .. }), Relaxed);
         let route = &self.name;
         match change {
@@ -197,6 +202,7 @@ impl Route {
             name: self.name.clone(),
             run: self.run(),
             stalls: self.stalls.load(Relaxed),
+            changes: self.changes.load(Relaxed),
             cost: self.cost(),
         }
     }

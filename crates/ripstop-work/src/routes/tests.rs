@@ -15,6 +15,11 @@ fn a_route_that_stalls_twice_is_queued_and_others_are_not() {
     let found = routes.find(target("/a/3").as_name()).map(|route| route.run());
     assert_eq!(found, Some(Run::Queued));
     assert!(routes.find(target("/b").as_name()).is_none());
+    let [state] = &routes.list()[..] else { panic!("{:?}", routes.list()) };
+    assert_eq!(
+        (&*state.name, state.run, state.stalls, state.changes),
+        ("GET /a/{}", Run::Queued, 2, 1)
+    );
 }
 
 #[test]
