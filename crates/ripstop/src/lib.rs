@@ -29,7 +29,7 @@ pub use options::{Listen, Options};
 pub use running::{Handle, Outcome, Running};
 pub use server::Server;
 
-pub use ripstop_balance::{Class, Lane, Placement};
+pub use ripstop_balance::{Class, Lane, Placement, Run};
 pub use ripstop_files as files;
 pub use ripstop_http::{
     Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, LaneLayer, Laned,
