@@ -128,13 +128,20 @@ impl<R: Reception> Gate<R> {
         }
     }
 
-    /// Takes the lease back if its holder is stuck, and gives it to another worker.
+    /// Takes the lease back if its holder is stuck or has been replaced, and gives it to another
+    /// worker. To be called again where all others are stuck too.
     pub fn recall_from_stuck(self: &Arc<Self>) {
-        let stuck = |worker: &Worker| worker.load().snapshot().stuck;
-        if self.lock().holder.as_deref().is_some_and(stuck) && self.give(|next| !stuck(next)) {
+        if self.is_held_up() && self.give(|next| !is_stuck(next)) {
             log::warn!(listener:% = self.listener.name(); "accepting is taken from a stuck worker");
             self.recalled.notify_waiters();
         }
+    }
+
+    fn is_held_up(&self) -> bool {
+        let workers = self.workers.list();
+        let is_there = |holder| workers.iter().any(|worker| Arc::ptr_eq(worker, holder));
+        let lease = self.lock();
+        lease.holder.as_ref().is_some_and(|holder| is_stuck(holder) || !is_there(holder))
     }
 
     /// Gives the lease to the worker that the policy names, if `wanted` agrees with it. Returns
@@ -161,6 +168,10 @@ impl<R: Reception> Gate<R> {
     fn lock(&self) -> MutexGuard<'_, Lease> {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_stuck(worker: &Worker) -> bool {
+    worker.load().snapshot().stuck
 }
 
 /// Accepts for as long as the lease is held.
