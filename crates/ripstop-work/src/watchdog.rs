@@ -2,11 +2,12 @@
 //! [`crate::supervision`] says.
 //!
 //! It looks every quarter of the stall time while there is something to see, and sleeps while all
-//! threads do. What it sees is judged in `polls` and `verdict`, without threads and clocks.
+//! threads do. What it sees is judged in `polls`, `verdict` and `staff`, without threads and clocks.
 
 mod bell;
 mod polls;
 mod sights;
+mod staff;
 mod verdict;
 mod watched;
 

@@ -1,14 +1,15 @@
 //! The groups of threads that are watched, and what was seen of them so far.
 
 use super::{
-    polls::{Event, Polls},
+    polls::Event,
     sights::Sights,
+    staff::Staff,
     verdict::{self, Look, Verdict},
 };
 use crate::{
     Worker,
     slot::Slot,
-    supervision::{self, GAP_STALLS, LINGER, Supervisor, Thresholds},
+    supervision::{Supervisor, Thresholds},
     workers::Crew,
 };
 use ripstop_tears::{Kind, Sighting};
@@ -117,27 +118,23 @@ impl WatchedWorker {
 
 /// The executors.
 pub(super) struct WatchedExecutors {
-    polls: Polls,
+    staff: Staff,
     marks: Vec<(usize, u64)>,
     events: Vec<Event>,
     sights: Sights,
-    last_look: Duration,
-    /// Since when there have been more than are needed.
-    too_many: Option<Duration>,
     /// Threads that will hardly come back.
     pub(super) lost: usize,
 }
 
 impl WatchedExecutors {
     pub(super) fn new(crew: &Crew) -> Self {
-        let common = &crew.common;
+        let (common, options) = (&crew.common, &crew.options);
+        let (free, most) = (options.executors.get(), options.executors_max);
         Self {
-            polls: Polls::new(Thresholds::of(&crew.options)),
+            staff: Staff::new(Thresholds::of(options), free, most),
             marks: Vec::new(),
             events: Vec::new(),
             sights: Sights::new(common.routes.clone(), common.tears.clone()),
-            last_look: Duration::ZERO,
-            too_many: None,
             lost: 0,
         }
     }
@@ -146,12 +143,8 @@ impl WatchedExecutors {
     pub(super) fn look(&mut self, now: Duration, crew: &Crew, supervisor: &mut Supervisor) -> bool {
         let executors = &crew.executors;
         executors.slots.lock().marks(&mut self.marks);
-        if now.saturating_sub(self.last_look) > crew.options.stall * GAP_STALLS {
-            self.polls.forgive(now);
-        }
-        self.last_look = now;
         self.events.clear();
-        let moved = self.polls.judge(&self.marks, now, &mut self.events);
+        let moved = self.staff.judge(&self.marks, now, &mut self.events);
         self.lost = self.lost(now, crew);
         let held = self.held(now, crew);
         self.resize(held, now, crew, supervisor);
@@ -165,38 +158,27 @@ impl WatchedExecutors {
     /// Executors that a request holds for too long. What the application has submitted by itself may
     /// take the time that it takes.
     fn lost(&self, now: Duration, crew: &Crew) -> usize {
-        let long = self.polls.longer_than(crew.options.lost, now);
         let slots = crew.executors.slots.lock();
         let of_request = |thread: &usize| slots.slot(*thread).is_some_and(Slot::has_subject);
-        long.filter(of_request).count()
+        self.staff.lost(now).filter(of_request).count()
     }
 
     /// Executors that their jobs hold: for the time of a stall, or asleep while others wait.
     fn held(&self, now: Duration, crew: &Crew) -> usize {
-        let stall = crew.options.stall;
-        let stuck = self.polls.longer_than(stall, now).count();
         if crew.executors.waiting() == 0 {
-            return stuck;
+            return self.staff.stuck(now);
         }
         let slots = crew.executors.slots.lock();
-        let asleep = |thread: &usize| {
-            let usage = slots.slot(*thread).and_then(|slot| slot.thread.usage());
+        let asleep = |thread| {
+            let usage = slots.slot(thread).and_then(|slot| slot.thread.usage());
             usage.is_some_and(|usage| matches!(usage.state, 'S' | 'D'))
         };
-        let for_a_look = self.polls.longer_than(stall / 4, now);
-        stuck.max(for_a_look.filter(asleep).count())
+        self.staff.held(now, asleep)
     }
 
     fn resize(&mut self, held: usize, now: Duration, crew: &Crew, supervisor: &mut Supervisor) {
-        let (options, running) = (&crew.options, crew.executors.running());
-        let wanted = supervision::executors(options.executors.get(), held, options.executors_max);
-        let many_since = self.too_many.filter(|_| running > wanted).unwrap_or(now);
-        self.too_many = (running > wanted).then_some(many_since);
-        let fewer = now.saturating_sub(many_since) >= LINGER;
-        let more = running < wanted && supervisor.may_start(now);
-        if !fewer && !more {
-            return;
-        }
+        let (running, may_start) = (crew.executors.running(), supervisor.may_start(now));
+        let Some(wanted) = self.staff.resize(running, held, may_start, now) else { return };
         if let Err(err) = crew.executors.resize(wanted) {
             supervisor.failed(now);
             log::warn!(err:%, running, wanted; "an executor cannot be started yet");
