@@ -14,6 +14,7 @@ mod blocking;
 mod clock;
 mod error;
 mod executors;
+mod headroom;
 mod load;
 mod panics;
 mod plugs;

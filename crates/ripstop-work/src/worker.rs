@@ -1,7 +1,7 @@
 //! One worker: a runtime whose tasks share one active thread.
 
 use crate::{
-    Clock, Error, LoadCell, Queue, Routes,
+    Clock, Error, LoadCell, Queue, Routes, headroom,
     plugs::Plugs,
     slots::Slots,
     tasks::{Drained, Task, Tasks, drain},
@@ -234,7 +234,8 @@ fn build_runtime(index: usize, crew: &Crew, slots: &Arc<Slots>) -> io::Result<Ru
         .on_thread_stop(move || left.leave())
         .on_thread_unpark(move || bell.ring())
         .enable_all();
-    // Where a thread cannot be started, tokio panics.
+    headroom::check(1 + spares)?;
+    // Where a thread cannot be started in spite of that, tokio panics.
     wall(|| builder.build()).unwrap_or_else(|_| Err(io::Error::other("a thread cannot be started")))
 }
 
