@@ -1,6 +1,6 @@
 //! The slots of a group of threads: who is there to be watched.
 
-use crate::slot::Slot;
+use crate::slot::{Seen, Slot};
 use ripstop_tears::Tears;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +47,12 @@ impl Entries {
     pub(crate) fn marks(&self, into: &mut Vec<(usize, u64)>) {
         into.clear();
         into.extend(self.list.iter().map(|(number, slot)| (*number, slot.mark())));
+    }
+
+    /// What each of the threads works on that is inside a poll.
+    pub(crate) fn at_work(&self) -> impl Iterator<Item = Seen> {
+        let inside = self.list.iter().filter(|(_, slot)| slot.mark() % 2 == 1);
+        inside.filter_map(|(_, slot)| slot.subject())
     }
 
     /// The slot of this number, if its thread is still there.

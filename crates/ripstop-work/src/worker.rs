@@ -3,6 +3,7 @@
 use crate::{
     Clock, Error, LoadCell, Queue, Routes, headroom,
     plugs::Plugs,
+    slot::Seen,
     slots::Slots,
     tasks::{Drained, Task, Tasks, drain},
     wall,
@@ -165,6 +166,17 @@ impl Worker {
     /// Nothing is lost when the future is dropped.
     pub async fn drained(&self, deadline: Duration) -> Drained {
         drain(&self.tasks, deadline).await
+    }
+
+    /// Says in the log what its threads are stuck in: the server does not wait for it any longer.
+    pub(crate) fn list_as_cut(&self) {
+        for Seen { route, request, peer } in self.slots.lock().at_work() {
+            let (method, path) = route.in_words();
+            log::warn!(
+                method, path, request_id = request, peer:?;
+                "request cut off by the end of the server"
+            );
+        }
     }
 
     /// Lets this many spares run.

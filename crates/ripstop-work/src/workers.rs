@@ -182,6 +182,12 @@ impl Workers {
         }
     }
 
+    /// Says in the log which requests hold threads of workers, so that nothing of them can be cut
+    /// off: nobody waits for them any longer.
+    pub fn list_as_cut(&self) {
+        self.crew.all().iter().for_each(|worker| worker.list_as_cut());
+    }
+
     /// Waits until no task is left on any worker, at most `deadline` in all.
     ///
     /// # Cancel safety

@@ -413,6 +413,7 @@ impl<S: Handler + Sync> Main<S> {
             // What is cut is reset, so that nobody takes it for whole.
             self.workers.end(Ending::AtOnce);
             self.workers.drained(CUT_TIME).await;
+            self.workers.list_as_cut();
         }
         if let Some(admin) = &self.admin {
             admin.close();

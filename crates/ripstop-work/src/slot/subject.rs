@@ -65,6 +65,14 @@ impl SeenRoute {
             Self::Target { method, path } => RouteName::Target { method, path },
         }
     }
+
+    /// Method and path; of a named route its name for the path.
+    pub(crate) fn in_words(&self) -> (&str, &str) {
+        match self {
+            Self::Named(name) => ("-", name),
+            Self::Target { method, path } => (method, path),
+        }
+    }
 }
 
 /// Bytes of a method that are kept.
