@@ -55,6 +55,11 @@ impl Restarts {
         self.times.retain(|&time| now.saturating_sub(time) < window);
         if self.times.len() > most { Verdict::TooMany } else { Verdict::Go }
     }
+
+    /// Forgets the restart that was counted last: it did not come about.
+    pub fn take_back(&mut self) {
+        self.times.pop_back();
+    }
 }
 
 /// Delays that double from try to try.

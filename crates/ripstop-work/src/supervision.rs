@@ -136,6 +136,12 @@ impl Supervisor {
         }
     }
 
+    /// The rebuild that was last asked for did not come about: it does not count.
+    pub(crate) fn rebuild_failed(&mut self, now: Duration) {
+        self.rebuilds.take_back();
+        self.failed(now);
+    }
+
     /// A thread could not be started: the next try waits.
     pub(crate) fn failed(&mut self, now: Duration) {
         self.not_before = now + self.retry.next(now);
@@ -200,6 +206,19 @@ mod tests {
         for at in 0..100 {
             let action = supervisor.judge(&[Some(ms(0))], 0, ms(at * 2_001));
             assert_eq!(action, Some(Action::Rebuild(0)), "{at}");
+        }
+    }
+
+    #[test]
+    fn rebuilds_that_fail_are_not_counted_and_go_on_for_ever() {
+        let mut supervisor = Supervisor::new();
+        let mut now = ms(0);
+        for _ in 0..100 {
+            assert_eq!(supervisor.judge(&[Some(ms(0))], 0, now), Some(Action::Rebuild(0)));
+            supervisor.rebuild_failed(now);
+            while !supervisor.may_start(now) {
+                now += ms(5);
+            }
         }
     }
 

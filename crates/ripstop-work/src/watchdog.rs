@@ -200,7 +200,7 @@ impl<'a> Round<'a> {
                 report(self.crew, &message);
             }
             Err(err) => {
-                supervisor.failed(self.now);
+                supervisor.rebuild_failed(self.now);
                 log::error!(err:%, worker = index; "a drowned worker cannot be replaced yet");
             }
         }

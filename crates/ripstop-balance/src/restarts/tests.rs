@@ -80,3 +80,15 @@ fn the_first_delay_is_bounded_and_nothing_overflows() {
     backoff.next(Duration::MAX);
     assert_eq!(backoff.next(ms(0)), Duration::MAX);
 }
+
+#[test]
+fn a_restart_that_is_taken_back_does_not_count() {
+    let second = Duration::from_secs(1);
+    let mut restarts = Restarts::new(Intensity { most: 1, window: 10 * second });
+    for _ in 0..3 {
+        assert_eq!(restarts.count(second), Verdict::Go);
+        restarts.take_back();
+    }
+    assert_eq!(restarts.count(second), Verdict::Go);
+    assert_eq!(restarts.count(second), Verdict::TooMany);
+}
