@@ -130,7 +130,13 @@ where
     B: Send + 'static,
 {
     let conn = exchange.conn();
-    let mut job = Job::future(handle(service, request, exchange)).route(route);
+    let (handler, held) = (handle(service, request, exchange), conn.worker.hold());
+    let handler = async move {
+        let outcome = handler.await;
+        drop(held);
+        outcome
+    };
+    let mut job = Job::future(handler).route(route);
     if let Some(timeout) = conn.options.timeouts.request {
         job = job.deadline(timeout);
     }

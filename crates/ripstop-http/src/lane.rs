@@ -6,7 +6,9 @@
 use crate::{Facts, asked::Asked, exchange::Exchange};
 use http::{Request, Response, StatusCode};
 use ripstop_balance::Lane;
-use ripstop_work::{Full, Job, JobError, JobHandle, OnRoute, Route, RouteName, Routes};
+use ripstop_work::{
+    Full, Job, JobError, JobHandle, OnRoute, Route, RouteName, Routes, Running, on_executor,
+};
 use std::{
     fmt,
     future::Future,
@@ -161,14 +163,17 @@ where
         let worker = &facts.conn.worker;
         let route = name.as_deref().map_or(asked.route(), RouteName::Named);
         let run = match choose(lane, route, worker.routes()) {
-            Run::Inline => LanedRun::Inline { future: self.inner.call(request), name },
-            Run::Queued(route) => {
-                let handler =
-                    OnExecutor { future: Box::pin(self.call_ready(request)), asked, name };
+            // What has been queued as a whole is where it should be.
+            Run::Queued(route) if !on_executor() => {
+                let (future, held) = (Box::pin(self.call_ready(request)), worker.hold());
+                let handler = OnExecutor { future, asked, name, _held: held };
                 match worker.queue().submit(Job::future(handler).route(route)) {
                     Ok(response) => LanedRun::Queued { response },
                     Err(Full) => LanedRun::Full,
                 }
+            }
+            Run::Queued(_) | Run::Inline => {
+                LanedRun::Inline { future: self.inner.call(request), name }
             }
         };
         run.into()
@@ -265,6 +270,8 @@ struct OnExecutor<F> {
     future: Pin<Box<F>>,
     asked: Asked,
     name: Option<String>,
+    /// A drain waits for it, also when nobody else does any more.
+    _held: Running,
 }
 
 impl<F: Future> Future for OnExecutor<F> {

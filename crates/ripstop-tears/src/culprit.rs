@@ -37,6 +37,17 @@ pub(crate) fn is_runtime(frame: &Frame) -> bool {
     }
 }
 
+/// Takes out the frames that a panic adds between itself and whoever looks at its stack.
+pub(crate) fn leave_out_machinery(stack: &mut Vec<Frame>) {
+    let enters = |frame: &Frame| {
+        let name = frame.function.as_deref().unwrap_or_default();
+        name.contains("rust_begin_unwind") || name.starts_with("std::panicking::begin_panic")
+    };
+    if let Some(entry) = stack.iter().position(enters) {
+        stack.drain(..=entry);
+    }
+}
+
 fn is_in_runtime(name: &str) -> bool {
     RUNTIME.iter().any(|family| {
         name.strip_prefix(family)
@@ -89,6 +100,20 @@ mod tests {
         let file = (!file.is_empty()).then(|| file.to_owned());
         let frame = Frame { address: 0, function: Some(function.into()), file, line: None };
         assert_eq!(is_runtime(&frame), runtime);
+    }
+
+    #[test]
+    fn a_panic_begins_where_it_was_called() {
+        let frame = |name: &str| {
+            let function = Some(name.to_owned());
+            Frame { address: 0, function, file: None, line: None }
+        };
+        let names = ["a::hook", "__rustc::rust_begin_unwind", "core::panicking::panic_fmt", "a::b"];
+        let mut stack: Vec<_> = names.into_iter().map(frame).collect();
+        leave_out_machinery(&mut stack);
+        assert_eq!(stack, [frame("core::panicking::panic_fmt"), frame("a::b")]);
+        leave_out_machinery(&mut stack);
+        assert_eq!(stack.len(), 2, "there is nothing more to leave out");
     }
 
     #[test]

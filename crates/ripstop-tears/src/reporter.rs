@@ -3,7 +3,8 @@
 //! It is there while there is something to report, and outlives panics of its own.
 
 use crate::{
-    Sighting, Tear,
+    Kind, Sighting, Tear,
+    culprit::leave_out_machinery,
     hub::Shared,
     limit::{Limit, Verdict},
     symbols::Symbols,
@@ -83,7 +84,10 @@ impl Reporter {
 
     fn report(&mut self, filed: Filed, shared: &Shared) {
         let Filed { time, sighting } = filed;
-        let stack = self.symbols.resolve(&sighting.stack);
+        let mut stack = self.symbols.resolve(&sighting.stack);
+        if sighting.kind == Kind::Panic {
+            leave_out_machinery(&mut stack);
+        }
         self.reports += 1;
         let tear = Arc::new(Tear::new(self.reports, time, sighting, stack));
         shared.publish(tear.clone());

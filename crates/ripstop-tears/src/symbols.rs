@@ -1,7 +1,8 @@
 //! Turns addresses into functions, files and lines.
 //!
-//! Debug information is loaded for a stack that needs it and dropped after it, so that it takes no
-//! memory in between; a bounded memory of addresses makes repeated reports cheap.
+//! Debug information is loaded for the first stack that needs it, and its owner drops it when no
+//! more come, so that it takes no memory in between; a bounded memory of addresses makes repeated
+//! reports cheap.
 
 use crate::{
     Frame, Stack,
@@ -12,6 +13,7 @@ use crate::{
 use addr2line::Loader;
 use std::{
     collections::HashMap,
+    fmt,
     fs::{self, File},
     path::Path,
 };
@@ -26,10 +28,18 @@ const FRAMES: usize = 256;
 const PROGRAM: &str = "/proc/self/exe";
 
 /// What addresses turned out to be.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Symbols {
     /// Innermost first; more than one where functions were inlined.
     known: HashMap<usize, Vec<Frame>>,
+    /// By their paths.
+    modules: HashMap<String, Module>,
+}
+
+impl fmt::Debug for Symbols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Symbols").field("known", &self.known.len()).finish_non_exhaustive()
+    }
 }
 
 impl Symbols {
@@ -49,12 +59,12 @@ impl Symbols {
 
     fn learn(&mut self, addresses: &[usize]) {
         let mappings = maps::executable();
-        let mut modules = HashMap::new();
         for &address in addresses {
             let frames = match mappings.iter().find(|mapping| mapping.range.contains(&address)) {
-                Some(mapping) => modules
-                    .entry(mapping.path.as_str())
-                    .or_insert_with(|| Module::load(&mapping.path))
+                Some(mapping) => self
+                    .modules
+                    .entry(mapping.path.clone())
+                    .or_insert_with_key(|path| Module::load(path))
                     .frames(address, mapping),
                 None => vec![nameless(address)],
             };
@@ -64,19 +74,19 @@ impl Symbols {
 }
 
 /// An executable or a shared object.
-struct Module<'a> {
-    name: &'a str,
+struct Module {
+    name: String,
     segments: Option<Segments>,
     symbols: Option<Loader>,
 }
 
-impl<'a> Module<'a> {
-    fn load(path: &'a str) -> Self {
+impl Module {
+    fn load(path: &str) -> Self {
         let program = fs::read_link(PROGRAM).is_ok_and(|program| program == Path::new(path));
         let file = if program { PROGRAM } else { path };
         let segments = File::open(file).and_then(|file| Segments::read(&file)).ok();
         let symbols = segments.is_some().then(|| Loader::new(file).ok()).flatten();
-        let name = path.rsplit('/').next().unwrap_or(path);
+        let name = path.rsplit('/').next().unwrap_or(path).to_owned();
         Self { name, segments, symbols }
     }
 

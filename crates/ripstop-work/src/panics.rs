@@ -26,5 +26,8 @@ fn file(info: &PanicHookInfo<'_>) {
         let place = info.location().map(|at| format!(" at {at}")).unwrap_or_default();
         let message = format!("{payload}{place}");
         slot.tears.file(Sighting { message, stack: Stack::here(), ..sight(Kind::Panic, slot) });
+        // The hook that comes next may take its time: the default one resolves the stack right here
+        // if it is asked for backtraces.
+        slot.turns_away();
     });
 }

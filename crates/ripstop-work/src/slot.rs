@@ -76,10 +76,21 @@ impl Slot {
         self.subject.is_there()
     }
 
+    /// What the thread does from now on in this poll is not its request's doing.
+    pub(crate) fn turns_away(&self) {
+        self.subject.clear();
+        self.step(2);
+    }
+
     /// Moves the counter on. Only the slot's own thread writes it, so a load and a store will do.
     fn step(&self, by: u64) {
         self.mark.store(self.mark.load(Relaxed).wrapping_add(by), Relaxed);
     }
+}
+
+/// Whether the calling thread is an executor, and so may be held.
+pub fn on_executor() -> bool {
+    Slot::of_this_thread(|slot| slot.worker.is_none()).unwrap_or(false)
 }
 
 /// A poll that is marked as long as this lives.

@@ -55,7 +55,16 @@ pub(crate) async fn drain(tasks: &Tasks, deadline: Duration) -> Drained {
     }
 }
 
-struct Running(Arc<Tasks>);
+/// Counts as a task as long as it lives.
+#[derive(Debug)]
+pub struct Running(Arc<Tasks>);
+
+impl Running {
+    pub(crate) fn begin(tasks: &Arc<Tasks>) -> Self {
+        tasks.running.fetch_add(1, Ordering::AcqRel);
+        Self(tasks.clone())
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -77,8 +86,7 @@ pin_project_lite::pin_project! {
 
 impl<F> Task<F> {
     pub(crate) fn new(tasks: &Arc<Tasks>, future: F) -> Self {
-        tasks.running.fetch_add(1, Ordering::AcqRel);
-        Self { future, running: Running(tasks.clone()) }
+        Self { future, running: Running::begin(tasks) }
     }
 }
 

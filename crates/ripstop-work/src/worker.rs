@@ -5,7 +5,7 @@ use crate::{
     plugs::Plugs,
     slot::Seen,
     slots::Slots,
-    tasks::{Drained, Task, Tasks, drain},
+    tasks::{Drained, Running, Task, Tasks, drain},
     wall,
     workers::{Common, Crew},
 };
@@ -130,6 +130,12 @@ impl Worker {
             future.await;
             drop(owned);
         });
+    }
+
+    /// Counts something that is done elsewhere as a task of this worker, for as long as the guard
+    /// lives: a drain waits for it.
+    pub fn hold(&self) -> Running {
+        Running::begin(&self.tasks)
     }
 
     /// How many tasks run.
