@@ -100,7 +100,8 @@ impl Sights {
 
     fn over(&mut self, event: &Event, slot: &Slot) {
         let slow = self.slow.remove(&event.thread);
-        if slot.worker.is_some() && !slow.is_some_and(|slow| slow.reported) {
+        let unreported = slow.is_some_and(|slow| slow.charged && !slow.reported);
+        if slot.worker.is_some() && unreported {
             self.tears.add(Kind::Stall);
         }
         let millis = event.lasted.as_millis();
@@ -121,6 +122,10 @@ impl Slow {
 /// What a thread did between two looks at what it had used; `None` if it had to wait for a
 /// processor most of the time.
 fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity> {
+    if elapsed.is_zero() {
+        // The watchdog came late, and saw in one look that it was slow and what came of it.
+        return matches!(after.state, 'S' | 'D').then_some(Activity::Asleep);
+    }
     let on_cpu = after.on_cpu.saturating_sub(before.on_cpu);
     let waited = after.waited.saturating_sub(before.waited);
     if on_cpu * 2 >= elapsed {
@@ -160,6 +165,15 @@ mod tests {
         let elapsed = Duration::from_millis(10);
         let seen = super::activity(&usage(5, 7), &usage(5 + on_cpu, 7 + waited), elapsed);
         assert_eq!(seen, activity, "{on_cpu} ms on a processor, {waited} ms in the way to one");
+    }
+
+    #[test]
+    fn a_thread_that_was_seen_once_is_judged_by_its_state() {
+        let asleep = Some(Activity::Asleep);
+        for (state, activity) in [('S', asleep), ('D', asleep), ('R', None)] {
+            let usage = Usage { on_cpu: Duration::ZERO, waited: Duration::ZERO, state };
+            assert_eq!(super::activity(&usage, &usage, Duration::ZERO), activity, "{state}");
+        }
     }
 
     #[test]
