@@ -10,9 +10,10 @@ use crate::{
     signals::{Asked, Signals},
 };
 use ripstop_admin::Health;
+use ripstop_balance::Class;
 use ripstop_http::Handler;
 use ripstop_net::Inherited;
-use ripstop_work::{Drained, Ending, Queue, Routes, Surrender, Workers, blocking};
+use ripstop_work::{Drained, Ending, Job, JobHandle, Queue, Routes, Surrender, Workers};
 use std::{
     ops::Deref,
     sync::{Arc, mpsc as std_mpsc},
@@ -326,6 +327,14 @@ async fn drained(closing: Closing, workers: &Workers, deadline: Duration) -> Dra
     workers.drained(deadline).await
 }
 
+/// Waits for the end of a job, if there is one. Cancel safe.
+async fn ended(job: &mut Option<JobHandle<()>>) {
+    if let Some(job) = job {
+        // How it ended makes no difference: the next one is no other.
+        let _ = job.await;
+    }
+}
+
 /// The main thread's part.
 struct Main<S> {
     workers: Arc<Workers>,
@@ -358,8 +367,8 @@ impl<S: Handler + Sync> Main<S> {
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(TLS_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut refreshing = None;
         loop {
-            let acceptors = self.gates.tls();
             tokio::select! {
                 () = reached(&mut self.stages, Stage::Draining) => return None,
                 reason = self.workers.surrendered() => return Some(reason),
@@ -373,11 +382,21 @@ impl<S: Handler + Sync> Main<S> {
                     // Where all were stuck, nobody could take over.
                     self.recall_from_stuck();
                 }
-                _ = look.tick(), if !acceptors.is_empty() => {
-                    blocking(move || refresh(&acceptors)).await;
-                }
+                _ = look.tick(), if refreshing.is_none() => refreshing = self.refresh_tls(),
+                () = ended(&mut refreshing), if refreshing.is_some() => refreshing = None,
             }
         }
+    }
+
+    /// Looks at certificate files, on an executor: the disk may take its time. Where the queue is
+    /// full, the next look will do.
+    fn refresh_tls(&self) -> Option<JobHandle<()>> {
+        let acceptors = self.gates.tls();
+        if acceptors.is_empty() {
+            return None;
+        }
+        let job = Job::call(move || refresh(&acceptors)).class(Class::Background);
+        self.workers.queue().submit(job).ok()
     }
 
     /// Gives the leases of stuck workers to others.
