@@ -1,6 +1,6 @@
 //! The record of a tear: several lines for people who are woken at night.
 
-use crate::{Frame, Tear, culprit::is_runtime};
+use crate::{Frame, Tear};
 use std::{
     fmt::{self, Display, Write},
     time::Duration,
@@ -40,10 +40,7 @@ impl Tear {
 
     /// All frames, but for those of the runtime that called the application.
     fn fmt_stack(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let last = self.stack.iter().rposition(|frame| !is_runtime(frame));
-        // If none is the application's, the runtime's are all there is to see.
-        let shown = last.map_or(self.stack.len(), |last| last + 1);
-        for (index, frame) in self.stack[..shown].iter().enumerate() {
+        for (index, frame) in self.stack.iter().enumerate() {
             write!(f, "\n  {:8} {index:<2} ", if index == 0 { "stack" } else { "" })?;
             match &frame.function {
                 Some(function) => write!(f, "{}", Escaped(without_generics(function)))?,
@@ -53,7 +50,7 @@ impl Tear {
                 write!(f, " at {}", Place(frame))?;
             }
         }
-        match self.stack.len() - shown {
+        match self.outer_frames {
             0 => Ok(()),
             1 => write!(f, "\n           … 1 frame of the runtime"),
             folded => write!(f, "\n           … {folded} frames of the runtime"),

@@ -78,12 +78,18 @@ pub struct Tear {
     pub activity: Option<Activity>,
     /// What else there is to say; may be empty.
     pub message: String,
-    /// The resolved stack, innermost frame first, with what was inlined.
+    /// The resolved stack, innermost frame first, with what was inlined, down to the last frame that
+    /// is the application's own; the whole of it if none is.
     pub stack: Vec<Frame>,
+    /// How many further frames of the runtime there were.
+    pub outer_frames: usize,
 }
 
 impl Tear {
-    pub(crate) fn new(number: u64, time: SystemTime, of: Sighting, stack: Vec<Frame>) -> Self {
+    pub(crate) fn new(number: u64, time: SystemTime, of: Sighting, mut stack: Vec<Frame>) -> Self {
+        let last = stack.iter().rposition(|frame| !is_runtime(frame));
+        let outer = stack.split_off(last.map_or(stack.len(), |last| last + 1));
+        stack.shrink_to_fit();
         Self {
             number,
             time,
@@ -97,6 +103,7 @@ impl Tear {
             activity: of.activity,
             message: of.message,
             stack,
+            outer_frames: outer.len(),
         }
     }
 
