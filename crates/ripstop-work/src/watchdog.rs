@@ -42,6 +42,8 @@ const NAP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     life: Arc<Life>,
+    /// It was silent when its owner looked last.
+    was_silent: bool,
 }
 
 /// What a watchdog's thread and its owner know of each other.
@@ -65,11 +67,19 @@ impl Watchdog {
         let (crew, of_thread) = (crew.clone(), life.clone());
         let builder = thread::Builder::new().name("rip-watchdog".into());
         builder.spawn(move || watch(&crew, &of_thread, before))?;
-        Ok(Self { life })
+        Ok(Self { life, was_silent: false })
+    }
+
+    /// Whether it has been silent for two looks of its owner. Of two threads that were stopped
+    /// together, the owner may be the first to run again.
+    pub(crate) fn stays_silent(&mut self) -> bool {
+        let silent = self.is_silent();
+        let before = std::mem::replace(&mut self.was_silent, silent);
+        before && silent
     }
 
     /// Whether it should have looked long ago.
-    pub(crate) fn is_silent(&self) -> bool {
+    fn is_silent(&self) -> bool {
         let looked = Duration::from_millis(self.life.looked.load(Relaxed));
         self.life.start.elapsed().saturating_sub(looked) > SILENCE
     }

@@ -169,7 +169,7 @@ impl Workers {
     /// Starts another watchdog if the one that runs has fallen silent. To be called now and then.
     pub fn look_after_watchdog(&self) {
         let mut watchdog = lock(&self.watchdog);
-        if watchdog.is_silent() {
+        if watchdog.stays_silent() {
             watchdog.replace(&self.crew);
         }
     }
