@@ -15,7 +15,11 @@ pub(crate) fn report() {
         let previous = take_hook();
         set_hook(Box::new(move |info| {
             file(info);
+            // The next hook may take its time: the default one resolves the stack right here if it
+            // is asked for backtraces. That is not the request's doing.
+            let subject = Slot::of_this_thread(Slot::turn_away);
             previous(info);
+            Slot::of_this_thread(|slot| subject.map(|subject| slot.turn_back(subject)));
         }));
     });
 }
@@ -26,8 +30,5 @@ fn file(info: &PanicHookInfo<'_>) {
         let place = info.location().map(|at| format!(" at {at}")).unwrap_or_default();
         let message = format!("{payload}{place}");
         slot.tears.file(Sighting { message, stack: Stack::here(), ..sight(Kind::Panic, slot) });
-        // The hook that comes next may take its time: the default one resolves the stack right here
-        // if it is asked for backtraces.
-        slot.turns_away();
     });
 }

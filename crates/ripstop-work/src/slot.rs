@@ -7,8 +7,8 @@
 
 mod subject;
 
+pub(crate) use subject::{Hidden, Seen, SeenRoute};
 pub use subject::{RequestId, RouteName, Subject};
-pub(crate) use subject::{Seen, SeenRoute};
 
 use ripstop_tears::{Tears, Thread};
 use std::{
@@ -76,9 +76,16 @@ impl Slot {
         self.subject.is_there()
     }
 
-    /// What the thread does from now on in this poll is not its request's doing.
-    pub(crate) fn turns_away(&self) {
-        self.subject.clear();
+    /// What the thread does from now on in this poll is not its request's doing; gives what it
+    /// takes to turn back to that.
+    pub(crate) fn turn_away(&self) -> Hidden {
+        self.step(2);
+        self.subject.hide()
+    }
+
+    /// The thread works on its request again.
+    pub(crate) fn turn_back(&self, subject: Hidden) {
+        self.subject.show(subject);
         self.step(2);
     }
 

@@ -95,6 +95,10 @@ pub(super) struct Words {
     name: Text<{ PATH / 8 }>,
 }
 
+/// The head of a subject that is hidden for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hidden(u64);
+
 /// Bits of the head, above the sixteen of the peer's port.
 const PRESENT: u64 = 1 << 16;
 const V4: u64 = 1 << 17;
@@ -133,6 +137,15 @@ impl Words {
 
     pub(super) fn name(&self, name: &str) {
         self.name.write(name);
+    }
+
+    /// Shows nothing until it is shown again.
+    pub(super) fn hide(&self) -> Hidden {
+        Hidden(self.head.swap(0, Relaxed))
+    }
+
+    pub(super) fn show(&self, hidden: Hidden) {
+        self.head.store(hidden.0, Relaxed);
     }
 
     pub(super) fn clear(&self) {
@@ -230,6 +243,10 @@ mod tests {
         words.write(&subject);
         let seen = words.read().expect("a subject was written");
         assert_eq!(seen, Seen { route, request: request.into(), peer: subject.peer });
+        let hidden = words.hide();
+        assert_eq!(words.read(), None);
+        words.show(hidden);
+        assert!(words.read().is_some());
         words.clear();
         assert_eq!(words.read(), None);
     }
