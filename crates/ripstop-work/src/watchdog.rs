@@ -232,3 +232,6 @@ impl<'a> Round<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod simulation;

@@ -1,6 +1,6 @@
 //! Ways to tear a server: an axum application whose routes block, crash, burn and leak.
 //!
-//! Many tests run it. `tear --listen ADDR --workers N --spares N`
+//! Many tests run it. `tear --help` says how.
 
 use axum::{
     Router,
@@ -10,11 +10,12 @@ use axum::{
 };
 use clap::Parser;
 use futures_util::{StreamExt, stream};
-use ripstop::{Options, Server, workers};
+use ripstop::{Lane, Options, Outcome, Server, workers};
 use std::{
     convert::Infallible,
     hint::black_box,
     num::NonZeroUsize,
+    process::ExitCode,
     sync::Mutex,
     thread,
     time::{Duration, Instant},
@@ -35,6 +36,18 @@ struct Arguments {
     /// Spare threads of each worker.
     #[arg(long, default_value_t = 4)]
     spares: usize,
+    /// Where handlers run: inline, queued or auto.
+    #[arg(long, default_value_t)]
+    lane: Lane,
+    /// Executors. Default: the processors this process may use.
+    #[arg(long)]
+    executors: Option<NonZeroUsize>,
+    /// Milliseconds until a request has to be answered.
+    #[arg(long, default_value_t = 60_000)]
+    deadline: u64,
+    /// Milliseconds that a stop waits for requests that run.
+    #[arg(long, default_value_t = 30_000)]
+    drain: u64,
 }
 
 /// `?ms=`
@@ -72,18 +85,25 @@ struct Size {
     kb: usize,
 }
 
-fn main() -> Result<(), ripstop::Error> {
+fn main() -> Result<ExitCode, ripstop::Error> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let arguments = Arguments::parse();
     let workers = workers::Options {
         workers: arguments.workers.unwrap_or_else(ripstop::cpus),
         spares: arguments.spares,
+        executors: arguments.executors.unwrap_or_else(ripstop::cpus),
         ..workers::Options::default()
     };
-    let options = Options { workers, ..Options::default() };
+    let drain = Duration::from_millis(arguments.drain);
+    let mut options = Options { workers, drain, lane: arguments.lane, ..Options::default() };
+    options.timeouts.request = Some(Duration::from_millis(arguments.deadline));
     let server = Server::with_options(app(), options);
-    arguments.listen.iter().fold(server, |server, address| server.listen(address)).run()?;
-    Ok(())
+    let server = arguments.listen.iter().fold(server, |server, address| server.listen(address));
+    Ok(match server.run()? {
+        Outcome::Drained | Outcome::Cut(_) => ExitCode::SUCCESS,
+        // EX_TEMPFAIL: it should be started again.
+        Outcome::Surrendered(_) => ExitCode::from(75),
+    })
 }
 
 fn app() -> Router {
