@@ -30,7 +30,11 @@ pub(crate) enum Run {
 /// Where the handler of a request runs, by the server's own lane.
 pub(crate) fn run_of(exchange: &Exchange) -> Run {
     let conn = exchange.conn();
-    choose(conn.options.lane, exchange.asked.route(), conn.worker.routes())
+    let (lane, routes) = (conn.options.lane, conn.worker.routes());
+    if lane == Lane::Auto && !routes.any() {
+        return Run::Inline;
+    }
+    choose(lane, exchange.asked.route(), routes)
 }
 
 fn choose(lane: Lane, name: RouteName<'_>, routes: &Routes) -> Run {

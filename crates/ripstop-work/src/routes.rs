@@ -31,6 +31,8 @@ const OTHERS: &str = "(others)";
 #[derive(Debug)]
 pub struct Routes {
     table: ArcSwap<HashMap<Arc<str>, Arc<Route>>>,
+    /// Whether the table has an entry: all that most requests look at.
+    any: AtomicBool,
     /// Held while the table is replaced.
     entering: Mutex<()>,
     others: Arc<Route>,
@@ -70,6 +72,7 @@ impl Routes {
     pub(crate) fn new(stall: Duration) -> Self {
         Self {
             table: ArcSwap::default(),
+            any: AtomicBool::new(false),
             entering: Mutex::new(()),
             others: Arc::new(Route::new(OTHERS.into())),
             start: Instant::now(),
@@ -77,12 +80,15 @@ impl Routes {
         }
     }
 
+    /// Whether there is something to know of any route.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.any.load(Relaxed)
+    }
+
     /// The route of this name, if there is something to know of it.
     pub fn find(&self, name: RouteName<'_>) -> Option<Arc<Route>> {
         let table = self.table.load();
-        if table.is_empty() {
-            return None;
-        }
         let found = table.get(Key::of(name).as_str()).cloned();
         found.or_else(|| (table.len() >= ENTRIES).then(|| self.others.clone()))
     }
@@ -105,6 +111,7 @@ impl Routes {
         let route = Arc::new(Route::new(key.as_str().into()));
         next.insert(route.name.clone(), route.clone());
         self.table.store(Arc::new(next));
+        self.any.store(true, Relaxed);
         route
     }
 
