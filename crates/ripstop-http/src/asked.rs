@@ -40,7 +40,7 @@ impl Asked {
 
     /// Tells the watchdog that the calling thread works on it, as long as the guard lives.
     pub(crate) fn at_work(&self) -> AtWork {
-        let request = self.request_id.as_subject();
-        AtWork::on(&Subject { route: self.route(), request, peer: self.connection.peer })
+        let subject = || Subject { route: self.route(), peer: self.connection.peer };
+        AtWork::on(self.request_id.as_subject(), subject)
     }
 }

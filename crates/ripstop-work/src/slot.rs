@@ -121,11 +121,14 @@ impl Drop for InPoll {
 pub struct AtWork(());
 
 impl AtWork {
-    /// Says what the calling thread works on, inside a poll. A stall or a panic from now on is
-    /// told as one of this request, and its time counts anew.
-    pub fn on(subject: &Subject<'_>) -> Self {
+    /// Says which request the calling thread works on, inside a poll. A stall or a panic from now on
+    /// is told as one of this request, and its time counts anew. `subject` is asked only where it is
+    /// not known from before; numbers of requests must differ.
+    pub fn on<'a>(request: RequestId<'a>, subject: impl FnOnce() -> Subject<'a>) -> Self {
         Slot::of_this_thread(|slot| {
-            slot.subject.write(subject);
+            if !slot.subject.write_again(request) {
+                slot.subject.write(request, &subject());
+            }
             slot.step(2);
         });
         Self(())

@@ -12,11 +12,9 @@ use std::{
 /// What a thread works on.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// By which route it came.
+    /// By which route the request came.
     pub route: RouteName<'a>,
-    /// Which request it is.
-    pub request: RequestId<'a>,
-    /// Whose.
+    /// Whose it is.
     pub peer: Option<SocketAddr>,
 }
 
@@ -85,7 +83,10 @@ const ID: usize = 128;
 /// A subject in words.
 #[derive(Debug, Default)]
 pub(super) struct Words {
+    /// 0 while there is no subject.
     head: AtomicU64,
+    /// The head of the subject that the words are still of; 0 where its request has no number.
+    last: AtomicU64,
     number: [AtomicU64; 2],
     address: [AtomicU64; 2],
     method: Text<{ METHOD / 8 }>,
@@ -106,7 +107,18 @@ const V6: u64 = 1 << 18;
 const NUMBERED: u64 = 1 << 19;
 
 impl Words {
-    pub(super) fn write(&self, subject: &Subject<'_>) {
+    /// Shows what was written last again, if it was this request.
+    pub(super) fn write_again(&self, request: RequestId<'_>) -> bool {
+        let last = self.last.load(Relaxed);
+        let RequestId::Number(number) = request else { return false };
+        let again = last != 0 && read_wide(&self.number) == number;
+        if again {
+            self.head.store(last, Relaxed);
+        }
+        again
+    }
+
+    pub(super) fn write(&self, request: RequestId<'_>, subject: &Subject<'_>) {
         let mut head = PRESENT | self.write_peer(subject.peer);
         match subject.route {
             RouteName::Named(name) => self.name.write(name),
@@ -115,12 +127,18 @@ impl Words {
                 self.path.write(path);
             }
         }
-        match subject.request {
+        match request {
             RequestId::Number(number) => {
                 head |= NUMBERED;
                 write_wide(&self.number, number);
+                // A name is cleared with the subject.
+                let named = matches!(subject.route, RouteName::Named(_));
+                self.last.store(if named { 0 } else { head }, Relaxed);
             }
-            RequestId::Text(text) => self.id.write(text),
+            RequestId::Text(text) => {
+                self.id.write(text);
+                self.last.store(0, Relaxed);
+            }
         }
         self.head.store(head, Relaxed);
     }
@@ -238,9 +256,9 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(subject: Subject<'_>, route: SeenRoute, request: &str) {
+    fn check(id: RequestId<'_>, subject: Subject<'_>, route: SeenRoute, request: &str) {
         let words = Words::default();
-        words.write(&subject);
+        words.write(id, &subject);
         let seen = words.read().expect("a subject was written");
         assert_eq!(seen, Seen { route, request: request.into(), peer: subject.peer });
         let hidden = words.hide();
@@ -261,32 +279,46 @@ mod tests {
         let number = RequestId::Number(0xab << 64 | 7);
         let peer = Some("127.0.0.1:65535".parse().expect("an address"));
         let id = "00000000000000ab0000000000000007";
-        check(Subject { route, request: number, peer }, target("GET", "/a/b?c"), id);
+        check(number, Subject { route, peer }, target("GET", "/a/b?c"), id);
         let peer = Some("[2001:db8::1]:1".parse().expect("an address"));
         let text = RequestId::Text("mine");
-        check(Subject { route, request: text, peer }, target("GET", "/a/b?c"), "mine");
+        check(text, Subject { route, peer }, target("GET", "/a/b?c"), "mine");
         let named = RouteName::Named("users");
         let seen = SeenRoute::Named("users".into());
-        check(Subject { route: named, request: text, peer: None }, seen, "mine");
+        check(text, Subject { route: named, peer: None }, seen, "mine");
     }
 
     #[test]
     fn what_is_too_long_is_cut() {
         let (long, id) = ("x".repeat(1000), "y".repeat(200));
         let route = RouteName::Target { method: "PROPPATCHPROPPATCH", path: &long };
-        let subject = Subject { route, request: RequestId::Text(&id), peer: None };
-        check(subject, target("PROPPATCHPROPPAT", &long[..256]), &id[..128]);
+        let subject = Subject { route, peer: None };
+        check(RequestId::Text(&id), subject, target("PROPPATCHPROPPAT", &long[..256]), &id[..128]);
     }
 
     #[test]
     fn a_name_of_the_application_goes_before_method_and_path() {
         let words = Words::default();
         let route = RouteName::Target { method: "GET", path: "/users/7" };
-        words.write(&Subject { route, request: RequestId::Number(0), peer: None });
+        words.write(RequestId::Number(0), &Subject { route, peer: None });
         words.name("/users/{id}");
         let named = SeenRoute::Named("/users/{id}".into());
         assert_eq!(words.read().map(|seen| seen.route), Some(named));
         words.name("");
         assert_eq!(words.read().map(|seen| seen.route), Some(target("GET", "/users/7")));
+    }
+
+    #[test]
+    fn the_same_request_is_shown_again_and_no_other() {
+        let (words, one) = (Words::default(), RequestId::Number(1));
+        assert!(!words.write_again(RequestId::Number(0)), "nothing was written yet");
+        let route = RouteName::Target { method: "GET", path: "/a" };
+        words.write(one, &Subject { route, peer: None });
+        let seen = words.read();
+        words.clear();
+        assert!(words.write_again(one) && words.read() == seen);
+        assert!(!words.write_again(RequestId::Number(2)));
+        words.write(RequestId::Text("mine"), &Subject { route, peer: None });
+        assert!(!words.write_again(one) && !words.write_again(RequestId::Text("mine")));
     }
 }
