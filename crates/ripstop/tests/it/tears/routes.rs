@@ -8,7 +8,9 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::{StreamExt, stream};
-use std::{convert::Infallible, panic::panic_any, time::Duration};
+use ripstop_testkit::until;
+use std::{convert::Infallible, future::pending, panic::panic_any, time::Duration};
+use tokio::time::timeout;
 
 use super::lever::Stop;
 
@@ -54,9 +56,8 @@ pub(crate) async fn wedge(State(stop): State<Stop>) -> String {
     thread_name()
 }
 
-#[expect(clippy::disallowed_methods, reason = "blocking the thread is what this route is for")]
 async fn wedge_for(Path(ms): Path<u64>) -> String {
-    std::thread::sleep(Duration::from_millis(ms));
+    let _ = until(Duration::from_millis(ms), || false);
     thread_name()
 }
 
@@ -113,7 +114,7 @@ async fn panic_in_task() -> &'static str {
 #[expect(clippy::disallowed_methods, reason = "applications do")]
 async fn panic_in_timer() -> &'static str {
     let torn = tokio::spawn(async {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        let _ = timeout(Duration::from_millis(1), pending::<()>()).await;
         panic!("torn after a timer")
     });
     if torn.await.is_err() { "the timer panicked" } else { "the timer ended" }

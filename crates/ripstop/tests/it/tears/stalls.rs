@@ -1,7 +1,7 @@
 //! Stalls: what is said of a handler that blocks its thread, and that its route is queued.
 
-use ripstop::{Activity, Kind, Tear};
-use ripstop_testkit::{Client, until};
+use ripstop::{Activity, Kind, RouteState, Tear};
+use ripstop_testkit::{Client, Signal, until};
 use std::time::{Duration, Instant};
 
 use super::{
@@ -13,8 +13,6 @@ use crate::serve::{
     program::{Program, freeze, tear},
     setup::SOON,
 };
-use ripstop::RouteState;
-use ripstop_testkit::Signal;
 
 /// A stall that lasts longer than this is reported.
 const REPORTED: Duration = Duration::from_millis(100);

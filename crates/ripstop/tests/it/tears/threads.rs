@@ -1,6 +1,6 @@
 //! Threads: that they are back after each fault, and what happens where none can be had.
 
-use ripstop_testkit::{Process, Signal, until};
+use ripstop_testkit::{Client, Process, Signal, example, until};
 use rustix::process::{Resource, geteuid, getrlimit};
 use std::{
     fs,
@@ -15,7 +15,6 @@ use crate::serve::{
     program::{Program, tear},
     setup::SOON,
 };
-use ripstop_testkit::{Client, example};
 
 /// What a program has while it rests.
 #[derive(Debug, PartialEq, Eq)]
