@@ -1,4 +1,7 @@
 //! The primitives of those modules whose interleavings are model-checked: the models put others
 //! of the same names in their place.
 
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+pub(crate) use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{Thread, current, park},
+};

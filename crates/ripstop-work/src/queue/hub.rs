@@ -1,6 +1,6 @@
 //! Where jobs and executors meet: a line under a lock, and executors that wait for it.
 
-use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, PoisonError, Thread, current, park};
 use ripstop_balance::{Bounds, Line, Next, Offer, Ticket};
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Hub<J> {
     state: Mutex<State<J>>,
-    /// Rung for each job while an executor sleeps, and for each executor that should end.
-    ring: Condvar,
     start: Instant,
 }
 
 #[derive(Debug)]
 struct State<J> {
     line: Line<J>,
-    /// Executors that sleep and were not rung for.
-    asleep: usize,
+    /// Executors that sleep and were not woken yet. The last that fell asleep is woken first: its
+    /// processor and caches are the warmest, and the others can stay asleep.
+    asleep: Vec<Thread>,
     /// Executors that should end, as soon as they have nothing in hand.
     surplus: usize,
     closed: bool,
@@ -35,8 +34,9 @@ pub(crate) enum Take<J> {
 
 impl<J> Hub<J> {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        let state = State { line: Line::new(bounds), asleep: 0, surplus: 0, closed: false };
-        Self { state: Mutex::new(state), ring: Condvar::new(), start: Instant::now() }
+        let state =
+            State { line: Line::new(bounds), asleep: Vec::new(), surplus: 0, closed: false };
+        Self { state: Mutex::new(state), start: Instant::now() }
     }
 
     /// The clock of all times here.
@@ -51,7 +51,7 @@ impl<J> Hub<J> {
             return Err(job);
         }
         let ticket = state.line.push(now, offer, job).map_err(|full| full.job)?;
-        self.ring_one(state);
+        wake_one(state);
         Ok(ticket)
     }
 
@@ -62,7 +62,7 @@ impl<J> Hub<J> {
             return Err(job);
         }
         state.line.push_again(ticket, job);
-        self.ring_one(state);
+        wake_one(state);
         Ok(())
     }
 
@@ -80,9 +80,9 @@ impl<J> Hub<J> {
             }
             if state.surplus > 0 {
                 state.surplus -= 1;
-                // It may have been rung for a job, which another one has to take then.
+                // It may have been woken for a job, which another one has to take then.
                 if !state.line.is_empty() {
-                    self.ring_one(state);
+                    wake_one(state);
                 }
                 return Take::Retire;
             }
@@ -98,9 +98,8 @@ impl<J> Hub<J> {
     pub(crate) fn set_surplus(&self, surplus: usize) {
         let mut state = self.lock();
         state.surplus = surplus;
-        if surplus > 0 && state.asleep > 0 {
-            state.asleep = 0;
-            self.ring.notify_all();
+        if surplus > 0 {
+            state.asleep.drain(..).for_each(|executor| executor.unpark());
         }
     }
 
@@ -108,8 +107,7 @@ impl<J> Hub<J> {
     pub(crate) fn close(&self) -> Vec<J> {
         let mut state = self.lock();
         state.closed = true;
-        state.asleep = 0;
-        self.ring.notify_all();
+        state.asleep.drain(..).for_each(|executor| executor.unpark());
         let mut left = Vec::new();
         while let Some(Next::Run(_, job) | Next::Expired(job)) = state.line.pop(Duration::ZERO) {
             left.push(job);
@@ -123,23 +121,32 @@ impl<J> Hub<J> {
         (state.line.len(), state.line.work())
     }
 
-    /// Wakes one executor if one sleeps. One that was rung for no longer counts as asleep, so that
-    /// a second job rings for a second one.
-    fn ring_one(&self, mut state: MutexGuard<'_, State<J>>) {
-        if state.asleep > 0 {
-            state.asleep -= 1;
+    /// Lets the calling executor sleep until it is woken. Its thread may be unparked by what a job
+    /// has left behind: that is not it.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State<J>>) -> MutexGuard<'a, State<J>> {
+        let own = current();
+        let id = own.id();
+        state.asleep.push(own);
+        while state.asleep.iter().any(|executor| executor.id() == id) {
             drop(state);
-            self.ring.notify_one();
+            park();
+            state = self.lock();
         }
-    }
-
-    fn sleep<'a>(&self, mut state: MutexGuard<'a, State<J>>) -> MutexGuard<'a, State<J>> {
-        state.asleep += 1;
-        self.ring.wait(state).unwrap_or_else(PoisonError::into_inner)
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         // Nothing of a job runs while the lock is held, so a poisoned state is a whole one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes one executor if one sleeps. It no longer counts as asleep, so that a second job wakes a
+/// second one.
+fn wake_one<J>(mut state: MutexGuard<'_, State<J>>) {
+    let executor = state.asleep.pop();
+    drop(state);
+    if let Some(executor) = executor {
+        executor.unpark();
     }
 }

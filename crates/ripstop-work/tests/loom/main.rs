@@ -12,7 +12,10 @@ mod plugs;
 
 /// Loom's primitives, by the names that the sources use.
 mod sync {
-    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use loom::{
+        sync::{Condvar, Mutex, MutexGuard},
+        thread::{Thread, current, park},
+    };
     pub(crate) use std::sync::PoisonError;
 }
 
