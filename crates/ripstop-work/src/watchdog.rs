@@ -235,3 +235,5 @@ impl<'a> Round<'a> {
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;

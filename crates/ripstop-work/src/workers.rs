@@ -218,7 +218,7 @@ impl Drop for Workers {
 }
 
 impl Crew {
-    fn start(options: &Options, tears: Tears) -> Result<Self, Error> {
+    pub(crate) fn start(options: &Options, tears: Tears) -> Result<Self, Error> {
         let free = options.executors.get();
         let work = options.queue_work.saturating_mul(u32::try_from(free).unwrap_or(u32::MAX));
         let bounds = Bounds { jobs: options.queue_jobs, work };
