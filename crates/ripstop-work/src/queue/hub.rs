@@ -86,6 +86,7 @@ impl<J> Hub<J> {
                 }
                 return Take::Retire;
             }
+            // Not read before the lock: a job could be started after its deadline.
             match state.line.pop(now()) {
                 Some(Next::Run(ticket, job)) => return Take::Run(ticket, job),
                 Some(Next::Expired(job)) => return Take::Expired(job),

@@ -83,12 +83,14 @@ impl Task {
     /// Polls the job once, on the calling thread, which it may block.
     pub(crate) fn run(self: Arc<Self>, ticket: Ticket, shared: &Shared) {
         let Some(work) = self.begin() else { return };
+        let _inside = self.runtime.as_ref().map(Handle::enter);
         if self.cancelled.load(Relaxed) {
             return self.drop_work(work);
         }
-        let began = Instant::now();
+        // Nobody asks what a job without a route takes.
+        let began = self.route.is_some().then(Instant::now);
         let (polled, work) = self.poll(work);
-        let took = began.elapsed();
+        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
         match polled {
             Poll::Ready(done) => {
                 self.drop_work(work);
@@ -118,6 +120,7 @@ impl Task {
     /// Drops the work where it is not polled: nobody will run it.
     pub(crate) fn abandon(&self) {
         if let Some(work) = self.begin() {
+            let _inside = self.runtime.as_ref().map(Handle::enter);
             self.drop_work(work);
         }
     }
@@ -137,7 +140,6 @@ impl Task {
 
     fn poll(self: &Arc<Self>, mut work: Work) -> (Poll<Done>, Work) {
         let waker = Waker::from(self.clone());
-        let _inside = self.runtime.as_ref().map(Handle::enter);
         let polled = work.as_mut().poll(&mut Context::from_waker(&waker));
         (polled, work)
     }
@@ -172,10 +174,9 @@ impl Task {
         }
     }
 
-    /// Drops the work, which is the application's: a panic of it ends here.
+    /// Drops the work, inside its runtime. It is the application's: a panic of it ends here.
     fn drop_work(&self, work: Work) {
         self.lock().place = Place::Over;
-        let _inside = self.runtime.as_ref().map(Handle::enter);
         // The job is over in any case.
         let _ = wall(|| drop(work));
     }
