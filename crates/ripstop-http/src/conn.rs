@@ -9,7 +9,7 @@ use crate::{
 use ripstop_work::Worker;
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
 };
 
 /// One connection.
@@ -24,6 +24,8 @@ pub(crate) struct Conn {
     pub(crate) progress: Progress,
     /// Exchanges that have begun and whose response is not finished.
     open: AtomicUsize,
+    /// Requests that have come, where their number is limited.
+    requests: AtomicU32,
     /// HTTP/1: everything that was owed has left hyper's buffer.
     pub(crate) flushed: AtomicBool,
     /// HTTP/1: a request was refused in a way that ends the connection: its peer may go on
@@ -134,6 +136,7 @@ impl Conn {
             access,
             progress,
             open: AtomicUsize::new(0),
+            requests: AtomicU32::new(0),
             flushed: AtomicBool::new(true),
             refused: AtomicBool::new(false),
             end_watch: AtomicU8::new(EndWatch::On as u8),
@@ -151,6 +154,19 @@ impl Conn {
     /// and only then does the peer's time run.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.owes_nothing() && self.flushed.load(Relaxed)
+    }
+
+    /// A request has come.
+    pub(crate) fn request_comes(&self) {
+        if self.options.limits.requests.is_some() {
+            self.requests.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether as many requests have come as may: the connection ends after them.
+    pub(crate) fn is_used_up(&self) -> bool {
+        let max = self.options.limits.requests;
+        max.is_some_and(|max| self.requests.load(Relaxed) >= max)
     }
 
     pub(crate) fn exchange_begins(&self) {

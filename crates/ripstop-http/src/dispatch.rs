@@ -23,6 +23,7 @@ pub(crate) fn dispatch<S: Handler>(
     let own = OwnFields::find(request.headers());
     let length = request.body().size_hint().exact();
     let admitted = admit(&request, &own, length, &options.limits, options.connect);
+    link.conn.request_comes();
     link.progress().set(Wait::Handler, options.timeouts.request);
     if own.is_last {
         link.conn.last_request_begins();

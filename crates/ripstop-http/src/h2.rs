@@ -83,6 +83,20 @@ struct Goodbye {
     said: bool,
 }
 
+impl Goodbye {
+    /// Tells the peer, once.
+    fn say<I, S>(&mut self, http: Pin<&mut Http2<I, S>>, conn: &Conn)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Handler,
+    {
+        if !std::mem::replace(&mut self.said, true) {
+            conn.progress.set(Wait::Peer, Some(GOAWAY_GRACE));
+            http.graceful_shutdown();
+        }
+    }
+}
+
 fn drive<I, S>(
     mut http: Pin<&mut Http2<I, S>>,
     conn: &Conn,
@@ -101,11 +115,12 @@ where
         if cut || (idle && goodbye.said) {
             return Poll::Ready(());
         }
-        if !goodbye.said && (idle || ending == Ending::AfterRequest || progress.passed(Wait::Age)) {
-            goodbye.said = true;
-            progress.set(Wait::Peer, Some(GOAWAY_GRACE));
-            http.as_mut().graceful_shutdown();
+        if idle || ending == Ending::AfterRequest || progress.passed(Wait::Age) {
+            goodbye.say(http.as_mut(), conn);
         }
+    }
+    if conn.is_used_up() {
+        goodbye.say(http.as_mut(), conn);
     }
     match http.poll(cx) {
         Poll::Ready(Ok(())) => Poll::Ready(()),
@@ -116,6 +131,10 @@ where
         Poll::Pending => {
             if !conn.owes_nothing() {
                 progress.clear(Wait::Peer);
+            }
+            if !goodbye.said && conn.is_used_up() {
+                // The last request has just come.
+                cx.waker().wake_by_ref();
             }
             Poll::Pending
         }

@@ -2,14 +2,14 @@
 
 use crate::{
     Body, Disconnect, Refusal, X_REQUEST_ID,
-    conn::Switch,
+    conn::{Conn, Switch},
     exchange::Exchange,
     lane::{Run, run_of},
     outgoing::Outgoing,
     refusal,
     walled::{Failure, Walled},
 };
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body as HttpBody, SizeHint};
 use ripstop_work::{Ending, Full, Job, JobError, JobHandle, Route, wall};
 use std::{
@@ -257,20 +257,27 @@ fn prepare_switch<B>(exchange: &Exchange, response: &Response<B>, connect: bool)
     true
 }
 
+/// Tells the client of an HTTP/1 connection that it ends. hyper cannot know it where the
+/// connection's first request came after a stop, nor how many requests there may be.
+fn say_goodbye(conn: &Conn, headers: &mut HeaderMap) {
+    if conn.worker.ending() != Ending::NotYet || conn.is_used_up() {
+        headers.entry(header::CONNECTION).or_insert(refusal::CLOSE);
+    }
+}
+
 impl<S, B> Handling<S, B>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     B: HttpBody,
 {
     fn respond(self: Pin<&mut Self>, mut response: Response<B>) -> Response<Outgoing<B>> {
-        let says_goodbye = self.http1;
+        let http1 = self.http1;
         let mut exchange = self.take_exchange();
         exchange.responds(response.status(), || {
             wall(|| response.body().size_hint()).unwrap_or_default()
         });
-        if says_goodbye && exchange.conn().worker.ending() != Ending::NotYet {
-            // hyper cannot know it where the connection's first request came after the stop.
-            response.headers_mut().entry(header::CONNECTION).or_insert(refusal::CLOSE);
+        if http1 {
+            say_goodbye(exchange.conn(), response.headers_mut());
         }
         response.map(|body| Outgoing::application(body, exchange))
     }
@@ -279,7 +286,8 @@ where
         let refusal = refusal.unwrap_or(Refusal::HandlerFailed);
         // The handler goes first: it must not outlive its answer.
         self.as_mut().project().stage.set(Stage::Refused { refusal });
-        let mut response = refusal.response(self.http1);
+        let http1 = self.http1;
+        let mut response = refusal.response(http1);
         let mut exchange = self.take_exchange();
         exchange.conn().set_switch(Switch::Stay);
         if !refusal.keeps_connection() {
@@ -288,6 +296,9 @@ where
         let text = refusal.text().len() as u64;
         exchange.responds(response.status(), || SizeHint::with_exact(text));
         let headers = response.headers_mut();
+        if http1 {
+            say_goodbye(exchange.conn(), headers);
+        }
         headers.insert(X_REQUEST_ID, exchange.asked.request_id.to_header_value());
         response.map(|()| Outgoing::refusal(refusal, exchange))
     }

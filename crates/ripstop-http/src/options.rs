@@ -86,11 +86,15 @@ pub struct Limits {
     pub body: Option<u64>,
     /// HTTP/2 streams that a connection may have open at once: refused above. Default 128.
     pub streams: u32,
+    /// Requests of a connection: it is asked to end after so many, by `Connection: close` or
+    /// GOAWAY, and what an HTTP/2 client sends before it has heard of that is answered. Default
+    /// none.
+    pub requests: Option<u32>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { uri: 8 << 10, head: 64 << 10, fields: 100, body: None, streams: 128 }
+        Self { uri: 8 << 10, head: 64 << 10, fields: 100, body: None, streams: 128, requests: None }
     }
 }
 
