@@ -6,7 +6,7 @@
 //! is accepted where it is served, without a wake-up; a single connection is handed over only
 //! when the balance is off. A lease whose holder is stuck is taken back and given to another.
 
-use crate::{AcceptStep, Listener, Refusal, Reserve, Socket};
+use crate::{AcceptStep, Listener, Refusal, Reserve, Socket, reserve::UNAVAILABLE};
 use ripstop_balance::{Load, Placement, Placer, spill};
 use ripstop_work::{Worker, Workers};
 use std::{
@@ -34,12 +34,15 @@ const LAST: usize = 4096;
 /// How long accepting pauses when the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What is told to a client for whom there was no descriptor.
-const OUT_OF_DESCRIPTORS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
-    retry-after: 1\r\ncontent-length: 0\r\n\r\n";
-
 /// What becomes of an accepted connection.
 pub trait Reception: Send + Sync + 'static {
+    /// Whether there is a place for `socket`, which is given back then; else it was refused.
+    /// Called as it is accepted: must neither wait nor block.
+    fn let_in(&self, socket: Socket) -> Option<Socket>;
+
+    /// A client was turned away, since no descriptor was free.
+    fn out_of_descriptors(&self);
+
     /// Serves `socket` to its end, as a task of `worker`.
     fn receive(
         &self,
@@ -244,7 +247,9 @@ impl<R: Reception> Gate<R> {
                 Ok((socket, _)) => {
                     *taken += 1;
                     self.pausing.store(false, Relaxed);
-                    self.place(me, socket);
+                    if let Some(socket) = self.reception.let_in(socket) {
+                        self.place(me, socket);
+                    }
                 }
                 Err(err) => match err.next_step() {
                     AcceptStep::Retry => {}
@@ -300,14 +305,15 @@ impl<R: Reception> Gate<R> {
         if !self.pausing.swap(true, Relaxed) {
             log::warn!(listener:% = self.listener.name(); "out of descriptors: accepting pauses");
         }
-        let answer = if self.plain { OUT_OF_DESCRIPTORS } else { b"" };
+        let answer = if self.plain { UNAVAILABLE } else { b"" };
         let refusal = self
             .reserve
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .refuse(&self.listener, answer);
-        if refusal != Refusal::Answered {
-            tokio::time::sleep(PAUSE).await;
+        match refusal {
+            Refusal::Answered => self.reception.out_of_descriptors(),
+            Refusal::NobodyWaited | Refusal::NoSpare => tokio::time::sleep(PAUSE).await,
         }
     }
 }

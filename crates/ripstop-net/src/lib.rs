@@ -8,9 +8,11 @@
 //! with a connection (placing it on a worker, speaking HTTP on it) is left to the crates above.
 
 mod address;
+mod descriptors;
 mod error;
 mod gate;
 mod inherited;
+mod limits;
 mod listener;
 pub mod proxy;
 mod reserve;
@@ -20,12 +22,17 @@ mod tls;
 mod unix_file;
 
 pub use address::{Address, Descriptor};
+pub use descriptors::{connections_by_descriptors, raise_descriptors};
 pub use error::{
     AcceptError, AcceptStep, AddressError, BindError, HandshakeError, InheritError, ProxyError,
     TlsError,
 };
 pub use gate::{Gate, Reception};
 pub use inherited::Inherited;
+pub use limits::{
+    ConnectionCounts, ConnectionLimits, Connections, Full, ListenerConnections, ListenerCounts,
+    RefusedCounts,
+};
 pub use listener::{Listener, ListenerOptions};
 pub use reserve::{Refusal, Reserve};
 pub use socket::Socket;

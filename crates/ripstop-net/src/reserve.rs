@@ -14,6 +14,10 @@ use crate::listener::Listener;
 /// How often at most a connection is read from before it is closed.
 const DRAIN_READS_MAX: usize = 16;
 
+/// What is told to a client for whom there is no place.
+pub(crate) const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    connection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+
 /// A spare descriptor.
 #[derive(Debug)]
 pub struct Reserve {
@@ -63,7 +67,7 @@ impl Reserve {
 }
 
 /// Sends the answer so that it arrives: a close with unread bytes would discard it.
-fn turn_away(fd: impl AsFd, answer: &[u8]) {
+pub(crate) fn turn_away(fd: impl AsFd, answer: &[u8]) {
     // The peer is going to be closed in any case, so its errors change nothing.
     if send(&fd, answer, SendFlags::NOSIGNAL).is_ok() && shutdown(&fd, Shutdown::Write).is_ok() {
         let mut unread = [0; 4096];

@@ -21,6 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::poll_proceed;
 
+use crate::limits::Ticket;
+use crate::reserve::{UNAVAILABLE, turn_away};
+
 /// How much of a reader's uninitialised buffer is initialised at once.
 const INITIALIZE_MAX: usize = 16 * 1024;
 
@@ -46,6 +49,8 @@ pub struct Socket {
     peer: Option<SocketAddr>,
     /// What was read ahead, and is read first. Boxed, since hardly any socket has it.
     prefix: Option<Box<Bytes>>,
+    /// Its place among the connections; behind the stream, since it is free when that is closed.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 enum Inner {
@@ -63,7 +68,7 @@ enum Registered {
 impl Socket {
     /// Wraps a non-blocking descriptor.
     pub(crate) fn accepted(fd: OwnedFd, family: Family, peer: Option<SocketAddr>) -> Self {
-        Self { stream: Inner::Direct(fd, family), peer, prefix: None }
+        Self { stream: Inner::Direct(fd, family), peer, prefix: None, ticket: None }
     }
 
     /// The address of the client: the TCP peer, or what a PROXY header said. A Unix peer has none.
@@ -107,8 +112,15 @@ impl Socket {
         }
     }
 
+    /// Answers that there is no place for it, if its client speaks HTTP in clear text (`plain`),
+    /// and closes it. Never blocks, and does not wait for the client.
+    pub fn turn_away(self, plain: bool) {
+        let answer = if plain { UNAVAILABLE } else { b"" };
+        self.fd().inspect(|fd| turn_away(fd, answer));
+    }
+
     /// Leaves tokio, and gives the descriptor and what was read ahead of it, which is empty but
-    /// after a PROXY header.
+    /// after a PROXY header. It is no longer counted among the connections.
     ///
     /// # Errors
     /// If the reactor does not let it go, or the socket was lost to an earlier error; the
@@ -288,6 +300,6 @@ mod tests {
 
     #[test]
     fn a_socket_is_small() {
-        assert!(size_of::<Socket>() <= 88, "{}", size_of::<Socket>());
+        assert!(size_of::<Socket>() <= 104, "{}", size_of::<Socket>());
     }
 }

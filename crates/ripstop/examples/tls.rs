@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let listener =
         ListenerOptions { address: arguments.listen.parse()?, ..ListenerOptions::default() };
-    let listen = vec![Listen { listener, tls: Some(arguments.tls()) }];
+    let listen = vec![Listen { listener, tls: Some(arguments.tls()), ..Listen::default() }];
     let app = Router::new().route("/", get(tell));
     Server::with_options(app, Options { listen, ..Options::default() }).inherit(inherited).run()?;
     Ok(())

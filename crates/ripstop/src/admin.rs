@@ -5,9 +5,13 @@ use crate::{Error, ListenError, reception::Door};
 use arc_swap::ArcSwap;
 use ripstop_admin::{Admin, Health};
 use ripstop_balance::Placement;
-use ripstop_net::{Address, Gate, Inherited, Listener, ListenerOptions};
+use ripstop_net::{
+    Address, ConnectionLimits, Connections, Gate, Inherited, Listener, ListenerOptions,
+};
 use ripstop_work::Workers;
 use std::{sync::Arc, time::Duration};
+
+const UNLIMITED: ConnectionLimits = ConnectionLimits { total: usize::MAX, per_client: None };
 
 /// The admin listener's gate.
 pub(crate) type AdminGate = Arc<Gate<Door<Admin>>>;
@@ -30,9 +34,11 @@ pub(crate) fn open(
     let door = Door {
         service: Admin::new(health),
         shared: Arc::new(ArcSwap::default()),
-        listener: options.name,
+        listener: options.name.clone(),
         proxy_protocol: false,
         tls: None,
+        // Of its own and without a limit: health is told when the server is full, too.
+        connections: Connections::new(UNLIMITED).listener(options.name, None),
         handshake_timeout: Duration::from_secs(10),
     };
     Gate::open(listener, door, workers.clone(), Placement::default(), true)

@@ -4,7 +4,10 @@
 use crate::{Error, Listen, ListenError, Options, reception::Door, reception::names};
 use arc_swap::ArcSwap;
 use ripstop_http::{Handler, Shared};
-use ripstop_net::{Address, Gate, Inherited, Listener, Refreshed, Tls};
+use ripstop_net::{
+    Address, Connections, Gate, Inherited, Listener, ListenerConnections, Refreshed, Tls,
+    connections_by_descriptors,
+};
 use ripstop_work::Workers;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -15,6 +18,9 @@ pub(crate) struct Gates<S> {
     workers: Arc<Workers>,
     /// Looked at by each new connection.
     shared: Arc<ArcSwap<Shared>>,
+    connections: Arc<Connections>,
+    /// How many connections descriptors are enough for.
+    possible: usize,
     open: Vec<Open<S>>,
 }
 
@@ -23,6 +29,7 @@ struct Open<S> {
     /// What it was opened with.
     listen: Listen,
     tls: Option<Tls>,
+    connections: Arc<ListenerConnections>,
     gate: Arc<Gate<Door<S>>>,
 }
 
@@ -34,6 +41,8 @@ struct Bound {
     listen: Listen,
     tls: Option<Tls>,
     listener: Listener,
+    /// Those of the listener whose place it takes.
+    connections: Option<Arc<ListenerConnections>>,
 }
 
 impl<S: Handler + Sync> Gates<S> {
@@ -45,7 +54,9 @@ impl<S: Handler + Sync> Gates<S> {
         inherited: &Inherited,
     ) -> Result<Self, Error> {
         let shared = Arc::new(ArcSwap::from_pointee(options.shared()));
-        let mut gates = Self { service, workers, shared, open: Vec::new() };
+        let possible = connections_by_descriptors();
+        let connections = Connections::new(options.connection_limits(possible));
+        let mut gates = Self { service, workers, shared, connections, possible, open: Vec::new() };
         gates.apply(options, inherited)?;
         Ok(gates)
     }
@@ -67,12 +78,25 @@ impl<S: Handler + Sync> Gates<S> {
         let closing = Closing::of(go);
         self.open = stay;
         self.open.extend(opened);
+        self.limit_connections(options);
         self.shared.store(Arc::new(options.shared()));
         let tick = options.timeouts.tick();
         for worker in self.workers.list().iter() {
             worker.clock().set_tick(tick);
         }
         Ok(closing)
+    }
+
+    /// Sets the limits for the connections that come from now on.
+    fn limit_connections(&self, options: &Options) {
+        let (limits, possible) = (options.connection_limits(self.possible), self.possible);
+        if limits.total > possible {
+            log::warn!(connections = limits.total, possible; "descriptors are too few");
+        }
+        self.connections.limit(limits);
+        for open in &self.open {
+            open.connections.limit(open.listen.connections);
+        }
     }
 
     /// Binds what is not open yet, or says everything that is wrong. A listener whose options
@@ -90,12 +114,17 @@ impl<S: Handler + Sync> Gates<S> {
             });
             let address = &listen.listener.address;
             let same = going.iter().position(|open| open.listen.listener.address == *address);
-            let listener = match same.map(|index| going.swap_remove(index)) {
+            let same = same.map(|index| going.swap_remove(index));
+            let connections = same.map(|open| open.connections.clone());
+            let connections = connections.filter(|connections| connections.name() == name);
+            let listener = match same {
                 Some(open) => open.gate.listener().renewed(&listen.listener),
                 None => Listener::bind(&listen.listener, inherited),
             };
             match listener {
-                Ok(listener) => bound.push(Bound { listen: listen.clone(), tls, listener }),
+                Ok(listener) => {
+                    bound.push(Bound { listen: listen.clone(), tls, listener, connections });
+                }
                 Err(err) => faults.push(ListenError::Bind(err)),
             }
         }
@@ -118,24 +147,32 @@ impl<S: Handler + Sync> Gates<S> {
     }
 
     fn open_gate(&self, bound: Bound, options: &Options) -> Result<Open<S>, Error> {
-        let Bound { listen, tls, listener } = bound;
+        let Bound { listen, tls, listener, connections } = bound;
         let (name, proxy_protocol) = names(&listener);
+        let connections = connections
+            .unwrap_or_else(|| self.connections.listener(name.clone(), listen.connections));
         let door = Door {
             service: self.service.clone(),
             shared: self.shared.clone(),
             listener: name,
             proxy_protocol,
             tls: tls.clone(),
+            connections: connections.clone(),
             handshake_timeout: options.handshake_timeout,
         };
         let plain = tls.is_none();
         let gate = Gate::open(listener, door, self.workers.clone(), options.placement, plain)
             .map_err(|err| Error::Listen(vec![ListenError::Reserve(err)]))?;
-        Ok(Open { listen, tls, gate })
+        Ok(Open { listen, tls, connections, gate })
     }
 
     fn has(&self, listen: &Listen) -> bool {
         self.open.iter().any(|open| is_same(&open.listen, listen))
+    }
+
+    /// The connections of all listeners.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// The listeners' names and the addresses they are bound to.

@@ -37,7 +37,8 @@ pub use ripstop_http::{
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{
-    Address, CertifiedFiles, ClientAuth, Inherited, ListenerOptions, TlsOptions, TlsVersion,
+    Address, CertifiedFiles, ClientAuth, ConnectionCounts, Inherited, ListenerCounts,
+    ListenerOptions, RefusedCounts, TlsOptions, TlsVersion,
 };
 pub use ripstop_tears::{Activity, Frame, Kind, Tear, TearStream, Tears};
 pub use ripstop_work::{

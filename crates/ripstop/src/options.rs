@@ -2,7 +2,7 @@
 
 use ripstop_balance::{Lane, Placement};
 use ripstop_http::{AccessLog, Disconnect, Limits, Timeouts};
-use ripstop_net::{Address, ListenerOptions, TlsOptions};
+use ripstop_net::{Address, ConnectionLimits, ListenerOptions, TlsOptions};
 use std::{sync::Arc, time::Duration};
 
 /// How a server listens, works, and ends.
@@ -20,6 +20,20 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// Bounds on what a peer may send.
     pub limits: Limits,
+    /// How many connections may be open, tunnels such as WebSocket among them; a further one is answered
+    /// 503, or closed where it would speak TLS. Default: what descriptors are enough for, nine
+    /// tenths of what the process may have (`RLIMIT_NOFILE`) without what it has open at the
+    /// start, at least 64. The admin listener's are not counted.
+    pub connections: Option<usize>,
+    /// How many of them one client may have, by its address, and by the /64 of an IPv6 one; with
+    /// the PROXY protocol the client is whom its header names. Unix peers and clients without a
+    /// name are not counted. Default none: behind a load balancer without the PROXY protocol all
+    /// clients have one address, behind a mobile network's NAT thousands have, and only the
+    /// operator knows what is too many.
+    pub connections_per_client: Option<usize>,
+    /// Whether the start raises the soft limit of descriptors to the hard one, for the whole
+    /// process. Default: no; the program `ripstop` does.
+    pub raise_descriptors: bool,
     /// What happens to a handler whose client has gone.
     pub disconnect: Disconnect,
     /// Whether the application takes `CONNECT`. Default: no, it is answered 405.
@@ -43,6 +57,9 @@ impl Default for Options {
             timeouts: Timeouts::default(),
             handshake_timeout: Duration::from_secs(10),
             limits: Limits::default(),
+            connections: None,
+            connections_per_client: None,
+            raise_descriptors: false,
             disconnect: Disconnect::default(),
             connect: false,
             lane: Lane::default(),
@@ -60,6 +77,9 @@ pub struct Listen {
     pub listener: ListenerOptions,
     /// Certificates, for TLS.
     pub tls: Option<TlsOptions>,
+    /// How many of its connections may be open; a further one is refused as by
+    /// [`Options::connections`]. Default none.
+    pub connections: Option<usize>,
 }
 
 impl Options {
@@ -67,6 +87,12 @@ impl Options {
     pub(crate) fn threads(&self) -> ripstop_work::Options {
         let request = self.timeouts.request.unwrap_or(Duration::MAX);
         ripstop_work::Options { lost: self.workers.lost.max(request), ..self.workers.clone() }
+    }
+
+    /// The limits of connections; `possible` are those that descriptors are enough for.
+    pub(crate) fn connection_limits(&self, possible: usize) -> ConnectionLimits {
+        let total = self.connections.unwrap_or(possible);
+        ConnectionLimits { total, per_client: self.connections_per_client }
     }
 
     /// The part that each connection looks at.

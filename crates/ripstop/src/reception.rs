@@ -4,7 +4,9 @@
 
 use arc_swap::ArcSwap;
 use ripstop_http::{Connection, Handler, Protocol, Shared, Wire, serve};
-use ripstop_net::{Alpn, Listener, Reception, Socket, Stream, Tls, TlsFacts, proxy};
+use ripstop_net::{
+    Alpn, Full, Listener, ListenerConnections, Reception, Socket, Stream, Tls, TlsFacts, proxy,
+};
 use ripstop_work::Worker;
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -17,10 +19,30 @@ pub(crate) struct Door<S> {
     pub(crate) listener: Arc<str>,
     pub(crate) proxy_protocol: bool,
     pub(crate) tls: Option<Tls>,
+    pub(crate) connections: Arc<ListenerConnections>,
     pub(crate) handshake_timeout: Duration,
 }
 
 impl<S: Handler + Sync> Reception for Door<S> {
+    fn let_in(&self, mut socket: Socket) -> Option<Socket> {
+        let mut admitted = self.connections.admit(&mut socket);
+        if !self.proxy_protocol {
+            // Else the client is not known yet.
+            admitted = admitted.and_then(|()| socket.admit_client());
+        }
+        match admitted {
+            Ok(()) => Some(socket),
+            Err(full) => {
+                self.turn_away(socket, full);
+                None
+            }
+        }
+    }
+
+    fn out_of_descriptors(&self) {
+        self.connections.out_of_descriptors();
+    }
+
     fn receive(
         &self,
         socket: Socket,
@@ -43,13 +65,23 @@ impl<S: Handler> Door<S> {
             return Ok(socket.into());
         }
         let deadline = Instant::now() + self.handshake_timeout;
-        if self.proxy_protocol {
-            proxy::read(&mut socket, deadline).await?;
+        if self.proxy_protocol
+            && proxy::read(&mut socket, deadline).await?.is_some()
+            && let Err(full) = socket.admit_client()
+        {
+            self.turn_away(socket, full);
+            return Err(full.into());
         }
         match &self.tls {
             Some(tls) => Ok(tls.accept(socket, deadline).await?.into()),
             None => Ok(socket.into()),
         }
+    }
+
+    /// Tells a client that there is no place for it.
+    fn turn_away(&self, socket: Socket, full: Full) {
+        log::debug!(full:%, listener:% = self.listener, peer:? = socket.peer_addr(); "refused");
+        socket.turn_away(self.tls.is_none());
     }
 
     async fn serve(self, stream: Stream, worker: Arc<Worker>) {

@@ -12,7 +12,7 @@ use crate::{
 use ripstop_admin::Health;
 use ripstop_balance::Class;
 use ripstop_http::Handler;
-use ripstop_net::Inherited;
+use ripstop_net::{ConnectionCounts, Connections, Inherited, RefusedCounts, raise_descriptors};
 use ripstop_work::{Drained, Ending, Job, JobHandle, Queue, Routes, Surrender, Workers};
 use std::{
     ops::Deref,
@@ -37,6 +37,9 @@ const CUT_TIME: Duration = Duration::from_millis(200);
 
 /// How long requests may take to finish when the process asks to be replaced.
 const SURRENDER_TIME: Duration = Duration::from_secs(1);
+
+/// How often it is said that connections were refused.
+const REFUSED_LOOK: Duration = Duration::from_secs(10);
 
 /// How often it is seen to that there is a watchdog.
 const WATCHDOG_LOOK: Duration = Duration::from_secs(1);
@@ -79,6 +82,7 @@ pub struct Handle {
     addresses: watch::Receiver<Vec<(Arc<str>, Address)>>,
     queue: Queue,
     routes: Arc<Routes>,
+    connections: Arc<Connections>,
     tears: Tears,
 }
 
@@ -102,6 +106,11 @@ impl Handle {
     /// What was learned of routes: those that have stalled a thread, or that are queued.
     pub fn routes(&self) -> Vec<RouteState> {
         self.routes.list()
+    }
+
+    /// How many connections there are, were, and were refused.
+    pub fn connections(&self) -> ConnectionCounts {
+        self.connections.counts()
     }
 
     /// The reports of what tears in this server.
@@ -162,6 +171,11 @@ impl Running {
         inherited: Inherited,
         tears: Tears,
     ) -> Result<Self, Error> {
+        if options.raise_descriptors
+            && let Err(err) = raise_descriptors()
+        {
+            log::warn!(err:%; "the limit of descriptors cannot be raised");
+        }
         let runtime = OwnRuntime::new()?;
         let health = Health::new();
         let workers = Workers::start(&options.threads(), tears.clone()).map_err(Error::Workers)?;
@@ -174,6 +188,7 @@ impl Running {
             .map(|address| admin::open(address, health.clone(), &workers, &inherited))
             .transpose();
         let (gates, admin) = both(gates, admin)?;
+        let connections = gates.connections().clone();
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
@@ -182,7 +197,7 @@ impl Running {
         main.announce();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
-        let handle = Handle { stage, apply, addresses, queue, routes, tears };
+        let handle = Handle { stage, apply, addresses, queue, routes, connections, tears };
         Ok(Self { handle, main: Some(thread) })
     }
 
@@ -365,6 +380,9 @@ impl<S: Handler + Sync> Main<S> {
     async fn serve(&mut self) -> Option<Surrender> {
         let mut watchdog = interval(WATCHDOG_LOOK);
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut refused = interval(REFUSED_LOOK);
+        refused.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = RefusedCounts::default();
         let mut look = interval(TLS_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refreshing = None;
@@ -382,6 +400,7 @@ impl<S: Handler + Sync> Main<S> {
                     // Where all were stuck, nobody could take over.
                     self.recall_from_stuck();
                 }
+                _ = refused.tick() => self.tell_of_refused(&mut told),
                 _ = look.tick(), if refreshing.is_none() => refreshing = self.refresh_tls(),
                 () = ended(&mut refreshing), if refreshing.is_some() => refreshing = None,
             }
@@ -404,6 +423,24 @@ impl<S: Handler + Sync> Main<S> {
         self.gates.recall_from_stuck();
         if let Some(admin) = &self.admin {
             admin.recall_from_stuck();
+        }
+    }
+
+    /// A line for all that were refused since the last one: clients cannot fill the log.
+    fn tell_of_refused(&self, told: &mut RefusedCounts) {
+        let counts = self.gates.connections().counts();
+        let refused = counts.refused;
+        if refused != *told {
+            log::warn!(
+                total = refused.total - told.total,
+                listener = refused.listener - told.listener,
+                client = refused.client - told.client,
+                descriptors = refused.descriptors - told.descriptors,
+                open = counts.open,
+                limit = counts.limit;
+                "connections were refused"
+            );
+            *told = refused;
         }
     }
 

@@ -51,7 +51,7 @@ impl<S: Handler + Sync> Server<S> {
         match address.parse::<Address>() {
             Ok(address) => {
                 let listener = ListenerOptions { address, ..ListenerOptions::default() };
-                self.options.listen.push(Listen { listener, tls: None });
+                self.options.listen.push(Listen { listener, ..Listen::default() });
             }
             Err(source) => {
                 let address = address.to_owned();

@@ -24,7 +24,7 @@ fn a_handler_knows_the_peer_the_listener_and_that_there_is_no_tls() {
     let mut options = options();
     let address = "127.0.0.1:0".parse().unwrap();
     let listener = ListenerOptions { name: "front".into(), address, ..Default::default() };
-    options.listen.push(Listen { listener, tls: None });
+    options.listen.push(Listen { listener, ..Listen::default() });
     let site = Site::of(service_fn(tell), options);
     let mut client = site.client();
     let own = client.local_addr().unwrap().to_string();

@@ -80,7 +80,7 @@ impl Site {
         let address = "127.0.0.1:0".parse().unwrap();
         // Silent clients are not to be held back by the kernel.
         let listener = ListenerOptions { address, defer_accept: None, ..Default::default() };
-        options.listen.push(Listen { listener, tls: None });
+        options.listen.push(Listen { listener, ..Listen::default() });
         let running = Server::with_options(service, options).start().unwrap();
         let addr = running.addresses()[0].1.to_string().parse().unwrap();
         Self { addr, probe: Probe::default(), running }

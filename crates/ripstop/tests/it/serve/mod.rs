@@ -12,6 +12,7 @@ mod frames;
 mod handshakes;
 mod inside;
 mod levers;
+mod limits;
 mod listeners;
 pub(crate) mod load;
 mod placement;

@@ -13,7 +13,7 @@ pub(crate) fn listen(name: &str, address: &str) -> Listen {
     let mut listener = ListenerOptions { name: name.into(), address, ..Default::default() };
     // Silent clients are not to be held back by the kernel.
     listener.defer_accept = None;
-    Listen { listener, tls: None }
+    Listen { listener, ..Listen::default() }
 }
 
 /// So many workers with so many spares, which listen at `main`, a port that the kernel chooses.
