@@ -19,6 +19,9 @@ pub(crate) fn options(config: &Config, access: Option<Arc<AccessLog>>) -> ripsto
         timeouts: config.timeouts.http,
         handshake_timeout: config.timeouts.handshake,
         limits: config.limits.http,
+        connections: config.limits.connections,
+        connections_per_client: config.limits.connections_per_client,
+        raise_descriptors: true,
         access,
         drain: config.server.drain,
         admin: config.admin.enabled.then(|| config.admin.listen.clone()),
@@ -54,5 +57,5 @@ fn listen(said: &Listen, config: &Config) -> ripstop::Listen {
     let handshakes_max = config.limits.handshakes;
     let tls = said.tls.as_ref();
     let tls = tls.map(|tls| ripstop::TlsOptions { handshakes_max, ..tls.options.clone() });
-    ripstop::Listen { listener, tls }
+    ripstop::Listen { listener, tls, connections: said.connections }
 }

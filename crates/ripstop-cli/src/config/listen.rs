@@ -30,6 +30,8 @@ pub(crate) struct Listen {
     pub(crate) address: Address,
     /// Connections the kernel may hold for us.
     pub(crate) backlog: u32,
+    /// Connections that may be open; `None` leaves that to the limit of all.
+    pub(crate) connections: Option<usize>,
     /// How long the kernel may hold back a silent TCP connection.
     pub(crate) defer_accept: Option<Duration>,
     /// Permissions of a Unix socket; `None` is what the umask leaves.
@@ -86,6 +88,7 @@ impl Listen {
             name: address.to_string(),
             address,
             backlog: BACKLOG_DEFAULT,
+            connections: None,
             defer_accept: ListenerOptions::default().defer_accept,
             mode: None,
             proxy_protocol: false,
@@ -113,6 +116,13 @@ impl Listen {
             &Whole(1, 65_535),
             BACKLOG_DEFAULT,
             "Connections that the kernel may hold until they are accepted.",
+        );
+        let connections = table.field(
+            "connections",
+            &OrOff(Whole(1, CONNECTIONS_MAX)),
+            None,
+            "Most connections of the listener that are open at a time; more are refused as by \
+             limits.connections.",
         );
         let defer_accept = table.field(
             "defer_accept",
@@ -142,11 +152,25 @@ impl Listen {
             table.fault(mode_place, message);
         }
         let name = name.unwrap_or_else(|| address.to_string());
-        Some(Self { place, name, address, backlog, defer_accept, mode, proxy_protocol, tls })
+        let connections = connections.map(|connections| connections as usize);
+        Some(Self {
+            place,
+            name,
+            address,
+            backlog,
+            connections,
+            defer_accept,
+            mode,
+            proxy_protocol,
+            tls,
+        })
     }
 }
 
 const BACKLOG_DEFAULT: u32 = 4096;
+
+/// More than any kernel lets a process have descriptors for.
+pub(crate) const CONNECTIONS_MAX: u32 = 1_000_000_000;
 
 impl Tls {
     fn read(table: &mut Table<'_, '_>) -> Self {

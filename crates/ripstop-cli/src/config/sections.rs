@@ -13,7 +13,7 @@ use super::fault::Place;
 use super::kind::{
     Choice, FilePath, Input, Kind, OrOff, Parsed, Size, Span, Switch, Target, Whole,
 };
-use super::listen::{Address, address};
+use super::listen::{Address, CONNECTIONS_MAX, address};
 use super::reader::Table;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -175,6 +175,10 @@ impl Timeouts {
 pub(crate) struct Limits {
     /// Those of HTTP.
     pub(crate) http: ripstop::Limits,
+    /// Most connections at a time; `None` is what descriptors are enough for.
+    pub(crate) connections: Option<usize>,
+    /// Most of them from one client.
+    pub(crate) connections_per_client: Option<usize>,
     /// Most TLS handshakes of a listener at a time.
     pub(crate) handshakes: usize,
     /// Memory for files that are asked for often, bytes.
@@ -186,6 +190,19 @@ impl Limits {
     pub(crate) fn read(table: &mut Table<'_, '_>) -> Self {
         Self {
             http: Self::read_http(table),
+            connections: Self::read_connections(table),
+            connections_per_client: table
+                .field(
+                    "connections_per_client",
+                    &OrOff(Whole(1, CONNECTIONS_MAX)),
+                    None,
+                    "Most connections at a time from one IPv4 address or one IPv6 network (/64); \
+                     more are refused. With the PROXY protocol the address is the one in its \
+                     header; Unix sockets are not counted. Off, since all clients have one address \
+                     behind a load balancer without the PROXY protocol, and thousands have one \
+                     behind a mobile network's NAT.",
+                )
+                .map(|connections| connections as usize),
             handshakes: table.field(
                 "handshakes",
                 &Whole(1, 1_000_000),
@@ -199,6 +216,18 @@ impl Limits {
                 "Memory for files that are asked for often.",
             )),
         }
+    }
+
+    fn read_connections(table: &mut Table<'_, '_>) -> Option<usize> {
+        let connections = table.optional(
+            "connections",
+            &Whole(1, CONNECTIONS_MAX),
+            json!(10_000),
+            "Most connections that are open at a time; more get 503, and are closed where they \
+             would speak TLS. The admin listener's are not counted. Left out: what descriptors \
+             (`ulimit -Hn`) are enough for.",
+        );
+        connections.map(|connections| connections as usize)
     }
 
     fn read_http(table: &mut Table<'_, '_>) -> ripstop::Limits {
@@ -233,6 +262,12 @@ impl Limits {
                 &Whole(1, 10_000),
                 default.streams,
                 "Most concurrent streams of an HTTP/2 connection.",
+            ),
+            requests: table.field(
+                "requests",
+                &OrOff(Whole(1, CONNECTIONS_MAX)),
+                default.requests,
+                "Most requests of a connection; then it ends, by `Connection: close` or GOAWAY.",
             ),
         }
     }
