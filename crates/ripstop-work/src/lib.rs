@@ -17,6 +17,7 @@ mod executors;
 mod headroom;
 mod load;
 mod panics;
+mod plugging;
 mod plugs;
 mod queue;
 mod routes;

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::coop::has_budget_remaining};
 
 /// Counts the tasks that run.
 #[derive(Debug, Default)]
@@ -95,6 +95,12 @@ impl<F: Future<Output = ()>> Future for Task<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let _mark = InPoll::begin();
-        self.project().future.poll(cx)
+        let polled = self.project().future.poll(cx);
+        if polled.is_pending() && !has_budget_remaining() {
+            // Tokio has put its waker where only this thread finds it, and not while the next task
+            // blocks it. This one puts the task into the run queue, where others do.
+            cx.waker().wake_by_ref();
+        }
+        polled
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Clock, Error, LoadCell, Queue, Routes, headroom,
+    plugging::plug,
     plugs::Plugs,
     slot::Seen,
     slots::Slots,
@@ -194,7 +195,7 @@ impl Worker {
 
     /// Plugs the next thread of this worker that has nothing to do.
     fn put_back_plug(&self) {
-        self.handle.spawn(self.plugs.plug());
+        self.handle.spawn(plug(self.plugs.clone()));
     }
 }
 

@@ -2,22 +2,12 @@
 
 use crate::plugs::Plugs;
 use loom::thread;
-use std::{
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
+use std::sync::Arc;
 
-/// Polls the plug as a worker's thread does, which it holds meanwhile.
+/// A thread that is held.
 fn spare(plugs: &Arc<Plugs>) -> thread::JoinHandle<()> {
-    let plug = plugs.plug();
-    thread::spawn(move || {
-        let mut plug = pin!(plug);
-        let mut cx = Context::from_waker(Waker::noop());
-        // The first poll only lets other tasks go first.
-        while plug.as_mut().poll(&mut cx) == Poll::Pending {}
-    })
+    let plugs = plugs.clone();
+    thread::spawn(move || plugs.hold())
 }
 
 /// A model fails by itself where a thread is held for ever.
