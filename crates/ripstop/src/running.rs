@@ -233,7 +233,7 @@ impl Running {
         runtime: &Runtime,
         mut signals: Signals,
         mut reload: Option<&mut Reload<'_>>,
-    ) -> Outcome {
+    ) -> Result<Outcome, Error> {
         let handle = self.handle.clone();
         on_own_thread(|| {
             let mut ended = handle.addresses.clone();
@@ -244,8 +244,8 @@ impl Running {
                     (Asked::Reload, None) => {}
                 }
             }
-        });
-        self.wait()
+        })?;
+        Ok(self.wait())
     }
 }
 
@@ -296,9 +296,11 @@ async fn next(
 }
 
 /// Runs `work` where no other runtime is in the way, and waits for it.
-pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| scope.spawn(work).join())
-        .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, work).map_err(Error::Main)?;
+        Ok(thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
+    })
 }
 
 /// A runtime for one thread, which may be dropped inside another runtime too.

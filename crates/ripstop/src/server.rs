@@ -122,7 +122,7 @@ impl<S: Handler + Sync> Server<S> {
         let signals = Signals::listen(&runtime, reload.is_some()).map_err(Error::Main)?;
         let running = self.start()?;
         started(&running);
-        Ok(running.obey(&runtime, signals, reload))
+        running.obey(&runtime, signals, reload)
     }
 
     /// Serves until `stop` is ready, then drains. Blocks the calling thread; `stop` is polled on
@@ -138,7 +138,7 @@ impl<S: Handler + Sync> Server<S> {
     pub fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<Outcome, Error> {
         let runtime = OwnRuntime::new()?;
         let running = self.start()?;
-        on_own_thread(|| runtime.block_on(stop));
+        on_own_thread(|| runtime.block_on(stop))?;
         running.stop();
         Ok(running.wait())
     }
