@@ -5,6 +5,7 @@
 mod commands;
 mod drain;
 mod faults;
+mod limits;
 mod logs;
 mod program;
 mod reload;
