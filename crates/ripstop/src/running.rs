@@ -38,8 +38,11 @@ const CUT_TIME: Duration = Duration::from_millis(200);
 /// How long requests may take to finish when the process asks to be replaced.
 const SURRENDER_TIME: Duration = Duration::from_secs(1);
 
-/// How often it is said that connections were refused.
-const REFUSED_LOOK: Duration = Duration::from_secs(10);
+/// How often it is looked whether connections were refused.
+const REFUSED_LOOK: Duration = Duration::from_secs(1);
+
+/// How long nothing is said of it after it was said.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 
 /// How often it is seen to that there is a watchdog.
 const WATCHDOG_LOOK: Duration = Duration::from_secs(1);
@@ -402,7 +405,9 @@ impl<S: Handler + Sync> Main<S> {
                     // Where all were stuck, nobody could take over.
                     self.recall_from_stuck();
                 }
-                _ = refused.tick() => self.tell_of_refused(&mut told),
+                _ = refused.tick() => if self.tell_of_refused(&mut told) {
+                    refused.reset_after(REFUSED_PAUSE);
+                },
                 _ = look.tick(), if refreshing.is_none() => refreshing = self.refresh_tls(),
                 () = ended(&mut refreshing), if refreshing.is_some() => refreshing = None,
             }
@@ -428,11 +433,13 @@ impl<S: Handler + Sync> Main<S> {
         }
     }
 
-    /// A line for all that were refused since the last one: clients cannot fill the log.
-    fn tell_of_refused(&self, told: &mut RefusedCounts) {
+    /// A line for all that were refused since the last one, since clients must not fill the log.
+    /// Returns whether there were any.
+    fn tell_of_refused(&self, told: &mut RefusedCounts) -> bool {
         let counts = self.gates.connections().counts();
         let refused = counts.refused;
-        if refused != *told {
+        let any = refused != *told;
+        if any {
             log::warn!(
                 total = refused.total - told.total,
                 listener = refused.listener - told.listener,
@@ -444,6 +451,7 @@ impl<S: Handler + Sync> Main<S> {
             );
             *told = refused;
         }
+        any
     }
 
     async fn apply(&mut self, options: Options) -> Result<(), Error> {
