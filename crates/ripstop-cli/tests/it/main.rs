@@ -10,3 +10,4 @@ mod logs;
 mod program;
 mod reload;
 mod serving;
+mod tears;

@@ -69,10 +69,12 @@ impl Site {
         client
     }
 
-    /// The reports of this kind.
+    /// The reports of this kind, but for stalls of no request: on a busy machine a thread may get no
+    /// processor wherever it is.
     pub(crate) fn reports(&self, kind: Kind) -> Vec<Arc<Tear>> {
         let mut reports = self.handle().tears().recent();
-        reports.retain(|tear| tear.kind == kind);
+        let is_stall = kind == Kind::Stall;
+        reports.retain(|tear| tear.kind == kind && (!is_stall || tear.route.is_some()));
         reports
     }
 

@@ -63,7 +63,7 @@ fn a_stall_is_reported_asleep_with_its_request_and_its_stack() {
     // Others of the same worker are answered meanwhile.
     assert_eq!(site.client().get("/").unwrap().text(), "hello");
     site.lever.release();
-    assert_eq!(client.response().unwrap().text(), "rip-w0");
+    assert_eq!(client.response().unwrap().text(), tear.thread);
     assert_eq!(client.get("/").unwrap().text(), "hello");
     drop(client);
     assert_eq!(site.handle().tears().count(Kind::Stall), 1);
@@ -84,7 +84,7 @@ fn a_stall_that_burns_its_thread_is_reported_as_spinning() {
         site.lever.release();
         assert_eq!(client.response().unwrap().status(), 200);
         assert_ne!(tear.activity, Some(Activity::Asleep), "{tear}");
-        assert!(names(&tear, "it::tears::lever::Stop::spin"), "{tear}");
+        assert!(names(&tear, "it::tears::routes::spin"), "{tear}");
         tear.activity == Some(Activity::Spinning)
     });
     assert!(spinning, "{:?}", site.reports(Kind::Stall));

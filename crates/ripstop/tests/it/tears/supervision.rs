@@ -146,7 +146,9 @@ fn a_server_whose_workers_drown_again_and_again_asks_for_another_process() {
         });
         assert!(torn, "{:#?}", site.reports(Kind::Restart));
     }
-    assert!(held.len() >= 6, "{}", held.len());
+    // On a busy machine, a worker without spares may drown once more than it was made to.
+    let rebuilt = site.reports(Kind::Restart).len() - 1;
+    assert_eq!(rebuilt, 5);
     assert_eq!(outcome(site.running), Outcome::Surrendered(Surrender::Rebuilds));
 }
 

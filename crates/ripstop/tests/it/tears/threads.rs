@@ -6,6 +6,7 @@ use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     process::Command,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -141,10 +142,9 @@ fn memory_is_back_after_stalls() {
 struct Limited {
     /// A copy that every user may run.
     dir: TempDir,
+    /// Nobody's number, and no other test's, so that nobody else's threads count.
+    user: u32,
 }
-
-/// Nobody's number, so that nobody else's threads count.
-const USER: u32 = 2_054_321_987;
 
 impl Limited {
     fn new() -> Self {
@@ -154,7 +154,9 @@ impl Limited {
         let copy = dir.path().join("tear");
         fs::copy(example("tear").unwrap(), &copy).unwrap();
         fs::set_permissions(&copy, all()).unwrap();
-        Self { dir }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let user = 2_000_000_000 + (std::process::id() << 4) + NEXT.fetch_add(1, SeqCst);
+        Self { dir, user }
     }
 
     /// With these arguments, and at most so many threads from the start on.
@@ -168,33 +170,34 @@ impl Limited {
         command.arg(self.dir.path().join("tear")).args(["--listen", "127.0.0.1:0"]).args(arguments);
         command.env("RUST_LOG", "info").env("RUST_BACKTRACE", "0");
         if geteuid().is_root() {
-            command.uid(USER).gid(USER);
+            command.uid(self.user).gid(self.user);
         }
         command
     }
-}
 
-/// Lets a process have at most so many threads, or as many as it wants.
-#[track_caller]
-fn limit(program: &Program, threads: Option<u64>) {
-    let maximum = || getrlimit(Resource::Nproc).maximum;
-    let limit = threads.or_else(maximum).map_or("unlimited".into(), |limit| limit.to_string());
-    let mut command = Command::new("prlimit");
-    command.arg(format!("--pid={}", program.process.id())).arg(format!("--nproc={limit}:"));
-    if geteuid().is_root() {
-        // Even root may be forbidden to do it for others.
-        command.uid(USER).gid(USER);
+    /// Lets a program have at most so many threads, or as many as it wants.
+    #[track_caller]
+    fn limit(&self, program: &Program, threads: Option<u64>) {
+        let maximum = || getrlimit(Resource::Nproc).maximum;
+        let limit = threads.or_else(maximum).map_or("unlimited".into(), |limit| limit.to_string());
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--pid={}", program.process.id())).arg(format!("--nproc={limit}:"));
+        if geteuid().is_root() {
+            // Even root may be forbidden to do it for others.
+            command.uid(self.user).gid(self.user);
+        }
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{done:?}");
     }
-    let done = command.output().unwrap();
-    assert!(done.status.success(), "{done:?}");
 }
 
 #[test]
 fn a_start_without_enough_threads_ends_with_an_error_that_says_so() {
     let limited = Limited::new();
     let arguments = ["--workers", "2", "--spares", "2", "--executors", "2"];
-    // The main thread, that of the server, the watchdog, six of the workers and two executors.
-    for threads in 1..11 {
+    // The main thread, that of the server, that which waits for signals, the watchdog, six of the
+    // workers and two executors.
+    for threads in 1..12 {
         let mut started = Process::start(&mut limited.command(Some(threads), &arguments)).unwrap();
         let status = started.exit(SOON).unwrap_or_else(|err| panic!("{threads}: {err}"));
         // Its output is read to the end, by threads of its own.
@@ -217,14 +220,14 @@ fn without_threads_what_runs_goes_on_and_executors_come_when_there_are_some_agai
     let program = Program::start(&mut limited.command(None, &arguments));
     let mut idle = program.connect();
     assert_eq!(idle.get("/").unwrap().status(), 200);
-    limit(&program, Some(1));
+    limited.limit(&program, Some(1));
     let mut held = send(&program, "/wedge?ms=3000");
     program.logged("an executor cannot be started yet");
     // The only executor is held: what comes now waits, and is neither lost nor refused.
     let mut waits = program.connect();
     waits.send(get("/")).unwrap();
     assert!(waits.is_quiet_for(Duration::ZERO).unwrap());
-    limit(&program, None);
+    limited.limit(&program, None);
     assert_eq!(waits.response().unwrap().status(), 200);
     assert!(held.is_quiet_for(Duration::ZERO).unwrap(), "another executor has run it");
     assert_eq!(held.response().unwrap().status(), 200);
@@ -238,13 +241,13 @@ fn without_threads_stalls_and_panics_cost_no_more_than_with_them() {
     let limited = Limited::new();
     let program = Program::start(&mut limited.command(None, &["--workers", "1", "--spares", "1"]));
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
-    limit(&program, Some(1));
+    limited.limit(&program, Some(1));
     let mut stalled = send(&program, "/wedge?ms=1000");
     assert_eq!(program.connect().get("/panic").unwrap().status(), 500);
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
     assert!(stalled.is_quiet_for(Duration::ZERO).unwrap());
     assert_eq!(stalled.response().unwrap().status(), 200);
-    limit(&program, None);
+    limited.limit(&program, None);
     // A thread for reports is to be had again.
     assert_eq!(program.connect().get("/panic").unwrap().status(), 500);
     program.logged("panic in tear::tear");
@@ -257,10 +260,10 @@ fn without_threads_a_worker_that_drowned_is_replaced_as_soon_as_there_are_some_a
     let arguments = ["--workers", "1", "--spares", "0", "--lane", "inline"];
     let program = Program::start(&mut limited.command(None, &arguments));
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
-    limit(&program, Some(1));
+    limited.limit(&program, Some(1));
     let mut held = send(&program, "/wedge?ms=4000");
     program.logged("a drowned worker cannot be replaced yet");
-    limit(&program, None);
+    limited.limit(&program, None);
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
     assert!(held.is_quiet_for(Duration::ZERO).unwrap(), "another worker has answered");
     assert_eq!(held.response().unwrap().status(), 200);
@@ -293,4 +296,22 @@ fn what_is_cut_at_a_stop_is_listed_wherever_it_runs() {
             check_stop(lane, path);
         }
     }
+}
+
+#[test]
+fn a_program_whose_workers_drown_again_and_again_exits_with_75() {
+    let mut program = tear(&["--workers", "1", "--spares", "0", "--lane", "inline"]);
+    let mut held = Vec::new();
+    // Whichever worker comes to a request is drowned by it.
+    let gone = until(SOON, || match Client::tcp(program.address) {
+        Ok(mut client) => {
+            let sent = client.send(get("/wedge?ms=600000"));
+            held.push((client, sent));
+            false
+        }
+        Err(_) => true,
+    });
+    assert!(gone, "{}", program.process.log());
+    assert_eq!(program.exit_code(), Some(75), "{}", program.process.log());
+    program.logged("server ended outcome=Surrendered(Rebuilds)");
 }
