@@ -349,9 +349,11 @@ fn a_crowd_that_comes_and_goes_leaves_no_trace() {
             scope.spawn(move || crowd(running, &mut Seed(seed.0 ^ client).random()));
         }
     });
+    // Some may have gone before they were accepted.
+    assert!(until(SOON, || counts(&running).accepted == 800), "{:?}", counts(&running));
     await_open(&running, 0);
     let seen = counts(&running);
-    assert_eq!((seen.accepted, seen.clients), (800, 0), "{seen:?}");
+    assert_eq!(seen.clients, 0);
     assert!(seen.refused.client > 0, "{seen:?}");
     served(&running);
 }
