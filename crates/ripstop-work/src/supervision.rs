@@ -7,7 +7,7 @@
 //! | a poll of a worker | the same for [`REPORT_AFTER`] | a tear report, with the stack |
 //! | a poll of a worker, or for a request | the same for [`Options::lost`](crate::Options::lost) | its thread counts as lost; an executor's is reported |
 //! | a worker | more stuck threads than spares | *drowned*: no placement, its leases go to others |
-//! | a drowned worker | no other is left, or for [`LOST_AFTER`] | a fresh one takes its place |
+//! | a drowned worker | no other is left for [`NONE_LEFT`], or for [`LOST_AFTER`] | a fresh one takes its place |
 //! | an executor | it is gone | another is started |
 //! | executors | more than are needed for [`LINGER`] | the surplus ends |
 //! | the watchdog | a panic, or silence for [`SILENCE`] | another is started |
@@ -30,6 +30,10 @@ pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// A worker that was drowned for so long is not counted on any more.
 pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// All workers must have been drowned for so long before one is replaced: on a busy machine
+/// threads look stuck for a moment that only wait for a processor.
+pub(crate) const NONE_LEFT: Duration = Duration::from_millis(100);
 
 /// With more lost threads than this the process asks to be replaced.
 pub(crate) const LOST_MOST: usize = 32;
@@ -122,11 +126,19 @@ impl Supervisor {
         if now < self.not_before {
             return None;
         }
-        let longest =
-            drowned.iter().enumerate().filter_map(|(i, since)| Some((since.as_ref()?, i)));
+        let longest = drowned.iter().enumerate().filter_map(|(i, since)| Some(((*since)?, i)));
         let (since, index) = longest.min()?;
-        let none_left = drowned.iter().all(Option::is_some);
-        (none_left || now.saturating_sub(*since) >= LOST_AFTER).then(|| self.rebuild(index, now))
+        let for_long = |since: &Option<Duration>| {
+            since.is_some_and(|since| now.saturating_sub(since) >= NONE_LEFT)
+        };
+        let none_left = drowned.iter().all(for_long);
+        (none_left || now.saturating_sub(since) >= LOST_AFTER).then(|| self.rebuild(index, now))
+    }
+
+    /// The watchdog had to begin anew, which counts like a rebuild.
+    pub(crate) fn watchdog_panicked(&mut self, now: Duration) -> Option<Action> {
+        let too_many = self.rebuilds.count(now) == Verdict::TooMany;
+        too_many.then_some(Action::Surrender(Surrender::Rebuilds))
     }
 
     fn rebuild(&mut self, index: usize, now: Duration) -> Action {
@@ -178,8 +190,10 @@ mod tests {
         check(&[since, None], 0, ms(600), None);
         check(&[since, None], 0, ms(60_499), None);
         check(&[since, None], 0, ms(60_500), Some(Action::Rebuild(0)));
-        check(&[since, Some(ms(400))], 0, ms(500), Some(Action::Rebuild(1)));
-        check(&[since], 0, ms(500), Some(Action::Rebuild(0)));
+        check(&[since, Some(ms(400))], 0, ms(599), None);
+        check(&[since, Some(ms(400))], 0, ms(600), Some(Action::Rebuild(1)));
+        check(&[since], 0, ms(599), None);
+        check(&[since], 0, ms(600), Some(Action::Rebuild(0)));
         check(&[None, None], 0, ms(500), None);
     }
 
@@ -193,7 +207,7 @@ mod tests {
     #[test]
     fn the_sixth_rebuild_in_ten_seconds_is_the_end() {
         let mut supervisor = Supervisor::new();
-        let mut next = |at| supervisor.judge(&[Some(ms(0))], 0, ms(at));
+        let mut next = |at: u64| supervisor.judge(&[Some(ms(0))], 0, ms(1000 + at));
         for at in 0..5 {
             assert_eq!(next(at * 1000), Some(Action::Rebuild(0)));
         }
@@ -204,7 +218,7 @@ mod tests {
     fn rebuilds_that_are_far_apart_go_on_for_ever() {
         let mut supervisor = Supervisor::new();
         for at in 0..100 {
-            let action = supervisor.judge(&[Some(ms(0))], 0, ms(at * 2_001));
+            let action = supervisor.judge(&[Some(ms(0))], 0, ms(1000 + at * 2_001));
             assert_eq!(action, Some(Action::Rebuild(0)), "{at}");
         }
     }
@@ -212,7 +226,7 @@ mod tests {
     #[test]
     fn rebuilds_that_fail_are_not_counted_and_go_on_for_ever() {
         let mut supervisor = Supervisor::new();
-        let mut now = ms(0);
+        let mut now = NONE_LEFT;
         for _ in 0..100 {
             assert_eq!(supervisor.judge(&[Some(ms(0))], 0, now), Some(Action::Rebuild(0)));
             supervisor.rebuild_failed(now);

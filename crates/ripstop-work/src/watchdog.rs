@@ -128,6 +128,9 @@ fn watch(crew: &Arc<Crew>, life: &Life, before: impl Fn(u64)) {
         });
         if watched.is_err() {
             report(crew, "the watchdog panicked: it begins anew");
+            if let Some(Action::Surrender(reason)) = supervisor.watchdog_panicked(round.now) {
+                round.surrender(reason);
+            }
             thread::park_timeout(round.period);
         }
     }

@@ -105,3 +105,14 @@ pub(crate) fn freeze(program: &mut Program) {
     };
     assert!(until(SOON, || tasks.read_dir().unwrap().all(stopped)));
 }
+
+/// Threads by their names; which executors are left of many does not matter, nor whether somebody
+/// reports.
+pub(crate) fn kinds(threads: &[String]) -> Vec<String> {
+    let lasting = threads.iter().filter(|name| *name != "rip-tears");
+    let kind = |name: &String| match name.starts_with("rip-e") {
+        true => "rip-e".to_owned(),
+        false => name.clone(),
+    };
+    lasting.map(kind).collect()
+}

@@ -11,7 +11,7 @@ use super::{
     levers::Levers,
     load::{Habit, Load},
     placement::worker,
-    program::{Program, freeze, tear},
+    program::{Program, freeze, kinds, tear},
     setup::{SOON, connect, options, start},
 };
 
@@ -94,12 +94,6 @@ impl Baseline {
         let same = until(SOON, || kinds(&proc.threads().unwrap()) == kinds(&self.threads));
         assert!(same, "{:?}, {:?} before", proc.threads().unwrap(), self.threads);
     }
-}
-
-/// Threads by their names; which executors are left of many does not matter.
-fn kinds(threads: &[String]) -> Vec<String> {
-    let executor = |name: &str| name.starts_with("rip-e");
-    threads.iter().map(|name| if executor(name) { "rip-e".into() } else { name.clone() }).collect()
 }
 
 #[test]

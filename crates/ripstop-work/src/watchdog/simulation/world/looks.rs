@@ -2,7 +2,7 @@
 
 use super::{GAP, World};
 use crate::{
-    supervision::{Action, LOST_AFTER, LOST_MOST, Supervisor, Surrender},
+    supervision::{Action, LOST_AFTER, LOST_MOST, NONE_LEFT, Supervisor, Surrender},
     watchdog::{
         polls::{Event, Step},
         simulation::{Seen, lanes::Lane, threads::Group, watch::Worker},
@@ -82,7 +82,8 @@ impl World {
             None => {}
             Some(Action::Rebuild(index)) => {
                 let since = drowned[index].expect("only what has drowned is rebuilt");
-                let none_left = drowned.iter().all(Option::is_some);
+                let for_long = |at: &Option<Duration>| at.is_some_and(|at| now - at >= NONE_LEFT);
+                let none_left = drowned.iter().all(for_long);
                 assert!(none_left || now - since >= LOST_AFTER, "rebuilt too early");
                 self.rebuild(index);
             }
