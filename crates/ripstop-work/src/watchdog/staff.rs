@@ -56,10 +56,12 @@ impl Staff {
     }
 
     /// As [`Staff::stuck`] while other jobs wait: then also those count that have been in a job for
-    /// a look, and are asleep.
+    /// a look, and are asleep. To ask that is dear: nobody is asked who counts already.
     pub(super) fn held(&self, now: Duration, asleep: impl Fn(usize) -> bool) -> usize {
+        let stuck: Vec<_> = self.polls.longer_than(self.thresholds.stall, now).collect();
         let for_a_look = self.polls.longer_than(self.thresholds.stall / 4, now);
-        self.stuck(now).max(for_a_look.filter(|thread| asleep(*thread)).count())
+        let asleep = |thread: &usize| !stuck.contains(thread) && asleep(*thread);
+        stuck.len() + for_a_look.filter(asleep).count()
     }
 
     /// How many there should be from now on; `None` if that is how many there are, or too few that
