@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Worker,
     slot::Slot,
-    supervision::{Supervisor, Thresholds},
+    supervision::{REPORT_AFTER, Supervisor, Thresholds},
     workers::Crew,
 };
 use ripstop_tears::{Kind, Sighting};
@@ -27,6 +27,8 @@ pub(super) struct WatchedWorker {
     sights: Sights,
     /// Since when all its threads have been stuck.
     pub(super) drowned: Option<Duration>,
+    /// That has been reported.
+    reported: bool,
     /// Spares that run.
     freed: usize,
     /// Threads that will hardly come back.
@@ -43,6 +45,7 @@ impl WatchedWorker {
             events: Vec::new(),
             sights: Sights::new(common.routes.clone(), common.tears.clone()),
             drowned: None,
+            reported: false,
             freed: 0,
             lost: 0,
         }
@@ -94,14 +97,21 @@ impl WatchedWorker {
         self.worker.free_spares(freed);
     }
 
+    /// It gets nothing more at once, and is reported when it stays so: for a moment, threads look
+    /// stuck that only wait for a processor.
     fn drowns(&mut self, drowned: bool, now: Duration, crew: &Crew) {
         self.worker.load().stuck.store(drowned, Relaxed);
-        if drowned && self.drowned.is_none() {
-            self.drowned = Some(now);
+        if !drowned {
+            (self.drowned, self.reported) = (None, false);
+            return;
+        }
+        if self.drowned.is_none() {
             crew.drowned.notify_one();
+        }
+        let since = *self.drowned.get_or_insert(now);
+        if !self.reported && now.saturating_sub(since) >= REPORT_AFTER {
+            self.reported = true;
             crew.common.tears.file(self.sight_of_drowning());
-        } else if !drowned {
-            self.drowned = None;
         }
     }
 
