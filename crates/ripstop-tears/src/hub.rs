@@ -116,8 +116,8 @@ impl Default for Tears {
 }
 
 impl Shared {
-    /// Starts the reporter's thread unless it runs. A thread that cannot be had is tried for again when the
-    /// next fault is filed.
+    /// Starts the reporter's thread unless it runs. A thread that cannot be had is tried for again
+    /// when the next fault is filed.
     fn ensure_reporter(self: &Arc<Self>) {
         if !self.reporting.swap(true, SeqCst) && reporter::start(self.clone()).is_err() {
             self.reporting.store(false, SeqCst);

@@ -136,9 +136,8 @@ impl Supervisor {
     }
 
     /// The watchdog had to begin anew, which counts like a rebuild.
-    pub(crate) fn watchdog_panicked(&mut self, now: Duration) -> Option<Action> {
-        let too_many = self.rebuilds.count(now) == Verdict::TooMany;
-        too_many.then_some(Action::Surrender(Surrender::Rebuilds))
+    pub(crate) fn watchdog_panicked(&mut self, now: Duration) -> Option<Surrender> {
+        (self.rebuilds.count(now) == Verdict::TooMany).then_some(Surrender::Rebuilds)
     }
 
     fn rebuild(&mut self, index: usize, now: Duration) -> Action {

@@ -128,7 +128,7 @@ fn watch(crew: &Arc<Crew>, life: &Life, before: impl Fn(u64)) {
         });
         if watched.is_err() {
             report(crew, "the watchdog panicked: it begins anew");
-            if let Some(Action::Surrender(reason)) = supervisor.watchdog_panicked(round.now) {
+            if let Some(reason) = supervisor.watchdog_panicked(round.now) {
                 round.surrender(reason);
             }
             thread::park_timeout(round.period);

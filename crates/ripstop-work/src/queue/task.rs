@@ -197,14 +197,11 @@ impl State {
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
         let mut state = self.lock();
-        match &mut state.place {
-            Place::Running { woken } => *woken = true,
-            Place::InLine | Place::Over => {}
-            Place::Waiting(_) => {
-                let Place::Waiting(ticket) = std::mem::replace(&mut state.place, Place::InLine)
-                else {
-                    unreachable!("matched above, under the same lock")
-                };
+        match std::mem::replace(&mut state.place, Place::InLine) {
+            Place::InLine => {}
+            Place::Running { .. } => state.place = Place::Running { woken: true },
+            Place::Over => state.place = Place::Over,
+            Place::Waiting(ticket) => {
                 drop(state);
                 match self.queue.upgrade() {
                     Some(shared) => self.line_up_again(ticket, &shared),
