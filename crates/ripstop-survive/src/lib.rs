@@ -1,7 +1,10 @@
-//! System calls that no library wraps safely: the home of unsafe code.
+//! What outlives a process, and system calls that no library wraps safely: the home of unsafe code.
 //!
 //! Each function is small, says why it is sound, and leaves everything else to the crates above.
 
+mod claims;
 mod defer_accept;
+mod sync;
 
+pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;

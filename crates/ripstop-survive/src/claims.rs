@@ -1,0 +1,316 @@
+//! Claims: what is known of each connection, in memory that outlives a process.
+//!
+//! The table has one entry for each descriptor, by its number; most of it is never touched and
+//! takes no memory. An entry holds plain integers: the claim word ([`State`]), and what it takes to
+//! serve the connection again without the task that served it. Whoever wins the word owns the
+//! connection; so one mechanism serves parking, moving, rescuing and surviving.
+
+mod tick;
+mod word;
+
+pub use tick::Tick;
+pub use word::State;
+
+use rustix::{
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create},
+    mm::{MapFlags, ProtFlags, mmap},
+    process::{Resource, getrlimit},
+};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+use word::Word;
+
+/// Descriptors that the table has entries for, at most: 64 MiB of addresses.
+const ENTRIES_MAX: u64 = 1 << 20;
+
+/// Entries that there are at least, whatever the limit of descriptors is at first.
+const ENTRIES_MIN: u64 = 1 << 16;
+
+/// One connection.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Entry {
+    word: Word,
+    /// [`Facts::born`].
+    born: AtomicU32,
+    /// When it was parked.
+    since: AtomicU32,
+    /// [`Facts::requests`].
+    requests: AtomicU32,
+    /// [`Facts::listener`].
+    listener: AtomicU16,
+    /// [`Claim::belongs_to`].
+    worker: AtomicU16,
+    /// The port of [`Facts::peer`].
+    port: AtomicU16,
+    /// Which of [`PEER`] and [`COUNTED`] hold.
+    flags: AtomicU8,
+    /// The IPv6 address of [`Facts::peer`], an IPv4 one mapped into it.
+    address: [AtomicU64; 2],
+}
+
+/// There is a peer address.
+const PEER: u8 = 1;
+
+/// The connection is counted among those of its client.
+const COUNTED: u8 = 2;
+
+/// What it takes to serve a connection again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The address of the client; `None` on Unix sockets.
+    pub peer: Option<SocketAddr>,
+    /// The number of the listener that accepted it.
+    pub listener: u16,
+    /// Whether it is counted among the connections of its client.
+    pub counted: bool,
+    /// When it was accepted.
+    pub born: Tick,
+    /// Requests that have come.
+    pub requests: u32,
+}
+
+/// The claims of a process.
+#[derive(Debug)]
+pub struct Claims {
+    entries: &'static [Entry],
+    memory: OwnedFd,
+}
+
+/// The claims of this process. `None` where the kernel gives no memory for them: then connections
+/// are neither parked nor moved.
+pub fn claims() -> Option<&'static Claims> {
+    static CLAIMS: LazyLock<Option<Claims>> = LazyLock::new(|| {
+        Claims::create().inspect_err(|err| log::warn!(err:%; "no memory for claims")).ok()
+    });
+    CLAIMS.as_ref()
+}
+
+impl Claims {
+    /// A table for all descriptors that the process may ever have.
+    fn create() -> io::Result<Self> {
+        let most = getrlimit(Resource::Nofile).maximum.unwrap_or(ENTRIES_MAX);
+        let entries = usize::try_from(most.clamp(ENTRIES_MIN, ENTRIES_MAX)).unwrap_or(1 << 16);
+        let memory =
+            memfd_create("ripstop-claims", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&memory, (entries * size_of::<Entry>()) as u64)?;
+        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let entries = map(&memory, entries)?;
+        Ok(Self { entries, memory })
+    }
+
+    /// The memory behind the table.
+    pub fn memory(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+
+    /// Claims a connection that was just accepted, or duplicated: it is busy at first. `None` for a
+    /// descriptor beyond the table.
+    pub fn begin(&'static self, fd: impl AsFd, facts: &Facts) -> Option<Claim> {
+        let number = fd.as_fd().as_raw_fd();
+        let entry = self.entry(number)?;
+        entry.write(facts);
+        let generation = entry.word.begin();
+        Some(Claim { entry, number, generation })
+    }
+
+    /// Takes a parked connection out of its claim: the descriptor, and the claim, which is busy
+    /// now. `None` if somebody else was faster.
+    pub fn unpark(&'static self, number: RawFd, generation: u32) -> Option<(OwnedFd, Claim)> {
+        let entry = self.entry(number)?;
+        let generation = entry.word.unpark(generation)?;
+        // SAFETY: a parked claim owns its descriptor, which `Claim::park` took out of an `OwnedFd`,
+        // and the compare-and-swap gives it to one caller.
+        #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
+        let fd = unsafe { OwnedFd::from_raw_fd(number) };
+        Some((fd, Claim { entry, number, generation }))
+    }
+
+    /// Takes an idle connection away from the task that has it: a duplicate of its descriptor.
+    /// The task finds itself without a claim when it next wants to read. `None` if it is not idle
+    /// any more, or there is no descriptor left.
+    pub fn take(&'static self, number: RawFd, generation: u32) -> Option<(OwnedFd, Facts)> {
+        let entry = self.entry(number)?;
+        if !entry.word.take(generation) {
+            return None;
+        }
+        // SAFETY: the task that has the descriptor waits in `Claim::free` before it closes it, until
+        // `taken` is said.
+        #[expect(unsafe_code, reason = "the descriptor belongs to a task that is stuck")]
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, 3);
+        let facts = entry.read();
+        entry.word.taken(generation, duplicate.is_ok());
+        duplicate.ok().map(|fd| (fd, facts))
+    }
+
+    /// The claims that are idle or parked, by their descriptors' numbers.
+    pub fn at_rest(&'static self) -> impl Iterator<Item = Resting> {
+        let numbers = 0..RawFd::try_from(self.entries.len()).unwrap_or(RawFd::MAX);
+        numbers.zip(self.entries).filter_map(|(number, entry)| {
+            // The generation first: if it is another one's by now, whoever uses it loses.
+            let generation = entry.word.generation();
+            let parked = match entry.word.state() {
+                State::Idle => false,
+                State::Parked => true,
+                _ => return None,
+            };
+            let (worker, since) = (entry.worker.load(Relaxed), Tick(entry.since.load(Relaxed)));
+            Some(Resting { number, generation, worker, parked, since })
+        })
+    }
+
+    fn entry(&self, number: RawFd) -> Option<&'static Entry> {
+        self.entries.get(usize::try_from(number).ok()?)
+    }
+}
+
+/// A connection at rest, as it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resting {
+    /// Its descriptor.
+    pub number: RawFd,
+    /// The generation of its claim.
+    pub generation: u32,
+    /// The worker that it belongs to.
+    pub worker: u16,
+    /// Whether the claim owns the descriptor.
+    pub parked: bool,
+    /// Since when, if it is parked.
+    pub since: Tick,
+}
+
+/// The claim of one connection, for its owner. A copy of it is no second owner: it is for the parts
+/// of the same task.
+#[derive(Clone, Copy)]
+pub struct Claim {
+    entry: &'static Entry,
+    number: RawFd,
+    generation: u32,
+}
+
+impl Claim {
+    /// The generation, which changes with the owner.
+    pub fn generation(self) -> u32 {
+        self.generation
+    }
+
+    /// What is known of the connection.
+    pub fn facts(self) -> Facts {
+        self.entry.read()
+    }
+
+    /// Replaces what is known of the connection.
+    pub fn set_facts(self, facts: &Facts) {
+        self.entry.write(facts);
+    }
+
+    /// Says which worker has the connection.
+    pub fn belongs_to(self, worker: usize) {
+        self.entry.worker.store(u16::try_from(worker).unwrap_or(u16::MAX), Relaxed);
+    }
+
+    /// The owner is certain that nothing is owed and nothing of a next request was read: from now
+    /// on others may take the connection.
+    pub fn rest(self) {
+        self.entry.word.rest(self.generation);
+    }
+
+    /// To be called before the first byte of a request is read: false if the connection has gone
+    /// to somebody else. Then its descriptor is to be closed, and nothing else done with it.
+    #[must_use]
+    pub fn resume(self) -> bool {
+        self.entry.word.resume(self.generation)
+    }
+
+    /// A byte of a response goes out.
+    pub fn start(self) {
+        if !self.entry.word.is_started() {
+            self.entry.word.start(self.generation);
+        }
+    }
+
+    /// Gives the descriptor, which must be the claim's own, to the claim. From now on
+    /// [`Claims::unpark`] has it. The connection has to be busy.
+    pub fn park(self, fd: OwnedFd) {
+        assert_eq!(fd.as_raw_fd(), self.number, "a claim is of one descriptor");
+        self.entry.since.store(Tick::now().0, Relaxed);
+        // Not to be closed: the claim owns it from now on.
+        let _ = fd.into_raw_fd();
+        self.entry.word.park(self.generation);
+    }
+
+    /// Gives the claim up, just before the descriptor is closed.
+    pub fn free(self) {
+        self.entry.word.free();
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.entry.word.state();
+        f.debug_struct("Claim").field("number", &self.number).field("state", &state).finish()
+    }
+}
+
+impl Entry {
+    fn write(&self, facts: &Facts) {
+        let (address, port) = match facts.peer {
+            Some(SocketAddr::V4(peer)) => (peer.ip().to_ipv6_mapped(), peer.port()),
+            Some(SocketAddr::V6(peer)) => (*peer.ip(), peer.port()),
+            None => (Ipv6Addr::UNSPECIFIED, 0),
+        };
+        let bits = address.to_bits();
+        // The low half, by a truncation that is meant.
+        self.address[0].store(bits as u64, Relaxed);
+        self.address[1].store((bits >> 64) as u64, Relaxed);
+        self.port.store(port, Relaxed);
+        let peer = if facts.peer.is_some() { PEER } else { 0 };
+        let counted = if facts.counted { COUNTED } else { 0 };
+        self.flags.store(peer | counted, Relaxed);
+        self.listener.store(facts.listener, Relaxed);
+        self.born.store(facts.born.0, Relaxed);
+        self.requests.store(facts.requests, Relaxed);
+    }
+
+    fn read(&self) -> Facts {
+        let flags = self.flags.load(Relaxed);
+        Facts {
+            peer: (flags & PEER != 0).then(|| self.peer()),
+            listener: self.listener.load(Relaxed),
+            counted: flags & COUNTED != 0,
+            born: Tick(self.born.load(Relaxed)),
+            requests: self.requests.load(Relaxed),
+        }
+    }
+
+    fn peer(&self) -> SocketAddr {
+        let half = |index: usize| u128::from(self.address[index].load(Relaxed));
+        let address = Ipv6Addr::from_bits(half(1) << 64 | half(0));
+        let ip = address.to_ipv4_mapped().map_or(IpAddr::V6(address), |ip: Ipv4Addr| ip.into());
+        SocketAddr::new(ip, self.port.load(Relaxed))
+    }
+}
+
+/// Maps the memory, which has to be sealed at its size, for the rest of the process.
+fn map(memory: &OwnedFd, entries: usize) -> io::Result<&'static [Entry]> {
+    let (bytes, access) = (entries * size_of::<Entry>(), ProtFlags::READ | ProtFlags::WRITE);
+    // SAFETY: a fresh mapping at an address of the kernel's choice, which is never unmapped. The file
+    // cannot shrink below it, its bytes are zero, which is a valid entry, and entries are atomics.
+    #[expect(unsafe_code, reason = "shared memory is mapped")]
+    let entries = unsafe {
+        let start = mmap(std::ptr::null_mut(), bytes, access, MapFlags::SHARED, memory, 0)?;
+        std::slice::from_raw_parts(start.cast::<Entry>(), entries)
+    };
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! Claims on real descriptors.
+
+use super::*;
+use std::os::unix::net::UnixStream;
+
+fn facts(peer: Option<&str>) -> Facts {
+    let peer = peer.map(|peer| peer.parse().expect("an address"));
+    Facts { peer, listener: 3, counted: true, born: Tick(7), requests: 9 }
+}
+
+/// A connection with its claim, and the other end.
+fn claimed() -> (OwnedFd, Claim, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let ours = OwnedFd::from(ours);
+    let claims = claims().expect("memory for claims");
+    let claim = claims.begin(&ours, &facts(None)).expect("within the table");
+    (ours, claim, theirs)
+}
+
+#[test]
+fn an_entry_is_one_line_of_the_cache() {
+    assert_eq!(size_of::<Entry>(), 64);
+}
+
+#[test]
+fn facts_are_read_as_they_were_written() {
+    let (fd, claim, _other) = claimed();
+    for peer in [None, Some("192.0.2.1:65535"), Some("[2001:db8::1]:1"), Some("[::]:0")] {
+        claim.set_facts(&facts(peer));
+        assert_eq!(claim.facts(), facts(peer));
+    }
+    claim.free();
+    drop(fd);
+}
+
+#[test]
+fn a_parked_connection_is_taken_once() {
+    let (fd, claim, _other) = claimed();
+    let (number, claims) = (fd.as_raw_fd(), claims().expect("memory for claims"));
+    assert!(claims.unpark(number, claim.generation()).is_none(), "it is busy");
+    claim.park(fd);
+    let parked = claims.at_rest().find(|resting| resting.number == number).expect("it rests");
+    assert!(parked.parked && parked.generation == claim.generation());
+    let (fd, again) = claims.unpark(number, claim.generation()).expect("it was parked");
+    assert_eq!(fd.as_raw_fd(), number);
+    assert!(claims.unpark(number, claim.generation()).is_none(), "somebody has it");
+    again.park(fd);
+    assert!(claims.unpark(number, claim.generation()).is_none(), "that was an earlier owner's");
+    let (fd, again) = claims.unpark(number, again.generation()).expect("it was parked");
+    again.free();
+    drop(fd);
+}
+
+#[test]
+fn an_idle_connection_that_was_taken_is_lost_to_its_task_and_lives_on() {
+    use std::io::{Read, Write};
+    let (fd, claim, mut other) = claimed();
+    let (number, claims) = (fd.as_raw_fd(), claims().expect("memory for claims"));
+    assert!(claims.take(number, claim.generation()).is_none(), "it is busy");
+    claim.rest();
+    assert!(claim.resume(), "nobody has taken it");
+    claim.rest();
+    let (duplicate, said) = claims.take(number, claim.generation()).expect("it is idle");
+    assert_eq!(said, facts(None));
+    assert!(!claim.resume(), "it was taken");
+    assert!(claims.take(number, claim.generation()).is_none(), "it was taken");
+    claim.free();
+    drop(fd);
+    let mut duplicate = UnixStream::from(duplicate);
+    duplicate.write_all(b"alive").expect("it is open");
+    let mut heard = [0; 5];
+    other.read_exact(&mut heard).expect("it was sent");
+    assert_eq!(&heard, b"alive");
+}
