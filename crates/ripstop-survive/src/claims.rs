@@ -33,6 +33,19 @@ const ENTRIES_MAX: u64 = 1 << 20;
 /// Entries that there are at least, whatever the limit of descriptors is at first.
 const ENTRIES_MIN: u64 = 1 << 16;
 
+/// What stands before the entries.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Header {
+    /// [`LAYOUT`].
+    layout: AtomicU32,
+    /// Entries from this number on were never written: to read them would take memory.
+    used: AtomicU32,
+}
+
+/// The version of the layout, as a process reads it that did not write the memory.
+const LAYOUT: u32 = 1;
+
 /// One connection.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -50,7 +63,7 @@ struct Entry {
     worker: AtomicU16,
     /// The port of [`Facts::peer`].
     port: AtomicU16,
-    /// Which of [`PEER`] and [`COUNTED`] hold.
+    /// Which of [`PEER`], [`COUNTED`] and [`UNIX`] hold.
     flags: AtomicU8,
     /// The IPv6 address of [`Facts::peer`], an IPv4 one mapped into it.
     address: [AtomicU64; 2],
@@ -62,6 +75,9 @@ const PEER: u8 = 1;
 /// The connection is counted among those of its client.
 const COUNTED: u8 = 2;
 
+/// It is a Unix socket.
+const UNIX: u8 = 4;
+
 /// What it takes to serve a connection again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -69,6 +85,8 @@ pub struct Facts {
     pub peer: Option<SocketAddr>,
     /// The number of the listener that accepted it.
     pub listener: u16,
+    /// Whether it is a Unix socket. That has a peer, too, where a PROXY header named one.
+    pub unix: bool,
     /// Whether it is counted among the connections of its client.
     pub counted: bool,
     /// When it was accepted.
@@ -80,6 +98,7 @@ pub struct Facts {
 /// The claims of a process.
 #[derive(Debug)]
 pub struct Claims {
+    header: &'static Header,
     entries: &'static [Entry],
     memory: OwnedFd,
 }
@@ -100,10 +119,11 @@ impl Claims {
         let entries = usize::try_from(most.clamp(ENTRIES_MIN, ENTRIES_MAX)).unwrap_or(1 << 16);
         let memory =
             memfd_create("ripstop-claims", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&memory, (entries * size_of::<Entry>()) as u64)?;
+        ftruncate(&memory, bytes(entries) as u64)?;
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        let entries = map(&memory, entries)?;
-        Ok(Self { entries, memory })
+        let (header, entries) = map(&memory, entries)?;
+        header.layout.store(LAYOUT, Relaxed);
+        Ok(Self { header, entries, memory })
     }
 
     /// The memory behind the table.
@@ -116,6 +136,7 @@ impl Claims {
     pub fn begin(&'static self, fd: impl AsFd, facts: &Facts) -> Option<Claim> {
         let number = fd.as_fd().as_raw_fd();
         let entry = self.entry(number)?;
+        self.header.used.fetch_max(u32::try_from(number).ok()? + 1, Relaxed);
         entry.write(facts);
         let generation = entry.word.begin();
         Some(Claim { entry, number, generation })
@@ -153,8 +174,8 @@ impl Claims {
 
     /// The claims that are idle or parked, by their descriptors' numbers.
     pub fn at_rest(&'static self) -> impl Iterator<Item = Resting> {
-        let numbers = 0..RawFd::try_from(self.entries.len()).unwrap_or(RawFd::MAX);
-        numbers.zip(self.entries).filter_map(|(number, entry)| {
+        let used = RawFd::try_from(self.header.used.load(Relaxed)).unwrap_or(RawFd::MAX);
+        (0..used).zip(self.entries).filter_map(|(number, entry)| {
             // The generation first: if it is another one's by now, whoever uses it loses.
             let generation = entry.word.generation();
             let parked = match entry.word.state() {
@@ -239,6 +260,10 @@ impl Claim {
 
     /// Gives the descriptor, which must be the claim's own, to the claim. From now on
     /// [`Claims::unpark`] has it. The connection has to be busy.
+    ///
+    /// # Panics
+    ///
+    /// When the descriptor is another one.
     pub fn park(self, fd: OwnedFd) {
         assert_eq!(fd.as_raw_fd(), self.number, "a claim is of one descriptor");
         self.entry.since.store(Tick::now().0, Relaxed);
@@ -274,7 +299,8 @@ impl Entry {
         self.port.store(port, Relaxed);
         let peer = if facts.peer.is_some() { PEER } else { 0 };
         let counted = if facts.counted { COUNTED } else { 0 };
-        self.flags.store(peer | counted, Relaxed);
+        let unix = if facts.unix { UNIX } else { 0 };
+        self.flags.store(peer | counted | unix, Relaxed);
         self.listener.store(facts.listener, Relaxed);
         self.born.store(facts.born.0, Relaxed);
         self.requests.store(facts.requests, Relaxed);
@@ -285,6 +311,7 @@ impl Entry {
         Facts {
             peer: (flags & PEER != 0).then(|| self.peer()),
             listener: self.listener.load(Relaxed),
+            unix: flags & UNIX != 0,
             counted: flags & COUNTED != 0,
             born: Tick(self.born.load(Relaxed)),
             requests: self.requests.load(Relaxed),
@@ -299,17 +326,25 @@ impl Entry {
     }
 }
 
+/// The size of a table.
+fn bytes(entries: usize) -> usize {
+    size_of::<Header>() + entries * size_of::<Entry>()
+}
+
 /// Maps the memory, which has to be sealed at its size, for the rest of the process.
-fn map(memory: &OwnedFd, entries: usize) -> io::Result<&'static [Entry]> {
-    let (bytes, access) = (entries * size_of::<Entry>(), ProtFlags::READ | ProtFlags::WRITE);
+fn map(memory: &OwnedFd, entries: usize) -> io::Result<(&'static Header, &'static [Entry])> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a fresh mapping at an address of the kernel's choice, which is never unmapped. The file
-    // cannot shrink below it, its bytes are zero, which is a valid entry, and entries are atomics.
+    // cannot shrink below it, its bytes are zero, which is a valid header and valid entries, and all
+    // of it is atomics.
     #[expect(unsafe_code, reason = "shared memory is mapped")]
-    let entries = unsafe {
-        let start = mmap(std::ptr::null_mut(), bytes, access, MapFlags::SHARED, memory, 0)?;
-        std::slice::from_raw_parts(start.cast::<Entry>(), entries)
-    };
-    Ok(entries)
+    unsafe {
+        let nowhere = std::ptr::null_mut();
+        let start = mmap(nowhere, bytes(entries), access, MapFlags::SHARED, memory, 0)?;
+        let header = start.cast::<Header>();
+        let first = header.add(1).cast::<Entry>();
+        Ok((&*header, std::slice::from_raw_parts(first, entries)))
+    }
 }
 
 #[cfg(test)]
