@@ -2,10 +2,11 @@
 //! the driver that waits for both.
 
 use crate::{
-    AccessLog, Connection, Options, Refusal,
+    AccessLog, Connection, Earlier, Options, Refusal, Shared,
     facts::RequestNumbers,
     progress::{Progress, Wait},
 };
+use ripstop_survive::Claim;
 use ripstop_work::Worker;
 use std::sync::{
     Arc,
@@ -26,6 +27,14 @@ pub(crate) struct Conn {
     open: AtomicUsize,
     /// Requests that have come, where their number is limited.
     requests: AtomicU32,
+    /// HTTP/1: the connection's claim, if others may take it while it rests.
+    claim: Option<Claim>,
+    /// HTTP/1: the claim says that it rests.
+    resting: AtomicBool,
+    /// HTTP/1: hyper waits for bytes, so that what it has read is no whole request.
+    pub(crate) waits: AtomicBool,
+    /// HTTP/1: somebody else has taken the connection.
+    lost: AtomicBool,
     /// HTTP/1: everything that was owed has left hyper's buffer.
     pub(crate) flushed: AtomicBool,
     /// HTTP/1: a request was refused in a way that ends the connection: its peer may go on
@@ -120,14 +129,24 @@ pub(crate) enum Switch {
 
 impl Conn {
     pub(crate) fn new(
-        options: Arc<Options>,
+        shared: Shared,
         facts: Arc<Connection>,
         worker: Arc<Worker>,
-        access: Option<Arc<AccessLog>>,
+        claim: Option<Claim>,
+        earlier: Option<Earlier>,
     ) -> Self {
+        let Shared { options, access } = shared;
         let progress = Progress::new(worker.clock());
-        progress.set(Wait::Peer, options.timeouts.header);
-        progress.set(Wait::Age, options.timeouts.connection_age);
+        let age = earlier.map(|earlier| earlier.age).unwrap_or_default();
+        let max_age = options.timeouts.connection_age;
+        progress.set(Wait::Age, max_age.map(|max| max.saturating_sub(age)));
+        let reading = match earlier {
+            Some(_) => Reading::Between,
+            None => {
+                progress.set(Wait::Peer, options.timeouts.header);
+                Reading::Fresh
+            }
+        };
         Self {
             options,
             facts,
@@ -136,11 +155,15 @@ impl Conn {
             access,
             progress,
             open: AtomicUsize::new(0),
-            requests: AtomicU32::new(0),
+            requests: AtomicU32::new(earlier.map(|earlier| earlier.requests).unwrap_or_default()),
+            claim,
+            resting: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             flushed: AtomicBool::new(true),
             refused: AtomicBool::new(false),
             end_watch: AtomicU8::new(EndWatch::On as u8),
-            reading: AtomicU8::new(Reading::Fresh.to_number()),
+            reading: AtomicU8::new(reading.to_number()),
             switch: AtomicU8::new(Switch::Undecided as u8),
         }
     }
@@ -154,6 +177,49 @@ impl Conn {
     /// and only then does the peer's time run.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.owes_nothing() && self.flushed.load(Relaxed)
+    }
+
+    /// HTTP/1: tells others, if it is certain, that they may take the connection: nothing is owed,
+    /// and nothing of a next request was read. hyper has read all that the guard let pass, and waits
+    /// for more: so what it holds would be a part of a message, and the guard says that there is none.
+    pub(crate) fn rests(&self) {
+        let between = matches!(self.reading(), Reading::Between | Reading::Fresh);
+        if between && self.waits.load(Relaxed) && !self.is_resting() {
+            self.resting.store(true, Relaxed);
+            self.claim.inspect(|claim| claim.rest());
+        }
+    }
+
+    /// HTTP/1: whether others may take the connection at this moment.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting.load(Relaxed)
+    }
+
+    /// HTTP/1: to be called before anything is read of a connection that rests. False if somebody
+    /// has taken it.
+    pub(crate) fn resumes(&self) -> bool {
+        if !self.is_resting() {
+            return !self.is_lost();
+        }
+        self.resting.store(false, Relaxed);
+        let ours = self.claim.is_none_or(Claim::resume);
+        self.lost.store(!ours, Relaxed);
+        ours
+    }
+
+    /// HTTP/1: whether somebody has taken the connection, so that nothing must be done with it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Relaxed)
+    }
+
+    /// HTTP/1: bytes of a response go out.
+    pub(crate) fn responds(&self) {
+        self.claim.inspect(|claim| claim.start());
+    }
+
+    /// What a later task has to know of the connection.
+    pub(crate) fn requests_so_far(&self) -> u32 {
+        self.requests.load(Relaxed)
     }
 
     /// A request has come.

@@ -72,7 +72,8 @@ struct Section {
 }
 
 impl Guard {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// `again`: the next request line is not the connection's first.
+    pub(crate) fn new(limits: &Limits, again: bool) -> Self {
         Self {
             state: State::RequestLine,
             uri_max: limits.uri,
@@ -80,7 +81,7 @@ impl Guard {
             fields_max: limits.fields,
             section: Section::default(),
             framing: Framing::default(),
-            first: true,
+            first: !again,
             refused_body: false,
         }
     }

@@ -50,6 +50,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) enum End<I> {
     /// It is over.
     Closed,
+    /// It is idle, and leaves its task.
+    Parks(I),
     /// It speaks HTTP/2; these bytes of it were read.
     Http2(Wire<I>, Bytes),
 }
@@ -60,20 +62,26 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Handler,
 {
-    let Wire { io, abort, ends_by_close } = wire;
+    let (io, ends) = wire.split();
     conn.progress.wakes(&poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
     let exchanges = Exchanges { service, conn: conn.clone() };
-    let mut http = builder(conn).serve_connection(Seam::new(io, conn.clone()), exchanges);
-    let mut asked_to_end = false;
-    let step = poll_fn(|cx| drive(Pin::new(&mut http), conn, &mut asked_to_end, cx)).await;
+    let again = conn.reading() == Reading::Between;
+    let seam = Seam::new(io, ends.poll_readable(), conn.clone(), again);
+    let mut http = builder(conn).serve_connection(seam, exchanges);
+    let mut way = Way { asked_to_end: false, parks: ends.parks() };
+    let step = poll_fn(|cx| drive(Pin::new(&mut http), conn, &mut way, cx)).await;
     if let Step::Switch = step {
         switch(http, conn).await;
         return End::Closed;
     }
     let parts = http.into_parts();
     let (io, kept) = parts.io.into_parts();
-    let wire = Wire { io, abort, ends_by_close };
+    let wire = ends.of(io);
     match step {
+        Step::Lost => {}
+        Step::Park if kept.is_empty() && parts.read_buf.is_empty() => return End::Parks(wire.io),
+        // Cannot be: it rested, and somebody who resumes it would read from the middle of a request.
+        Step::Park => wire.reset(),
         Step::Http2 => return End::Http2(wire, kept.freeze()),
         Step::Finished => {
             let read_whole = conn.reading() == Reading::Between
@@ -118,13 +126,25 @@ enum Step {
     Http2,
     /// It becomes a tunnel.
     Switch,
+    /// It has been idle for long enough to leave its task.
+    Park,
+    /// Somebody else has it.
+    Lost,
+}
+
+/// What the driver remembers.
+struct Way {
+    /// hyper was told that no further request is wanted.
+    asked_to_end: bool,
+    /// The connection can leave its task.
+    parks: bool,
 }
 
 /// Polls hyper between looks at the deadlines before and at the reading side after.
 fn drive<I, S>(
     mut http: Pin<&mut Connection<Seam<I>, Exchanges<S>>>,
     conn: &Conn,
-    asked_to_end: &mut bool,
+    way: &mut Way,
     cx: &mut Context<'_>,
 ) -> Poll<Step>
 where
@@ -132,17 +152,23 @@ where
     S: Handler,
 {
     if conn.progress.any_passed() || conn.worker.ending() != Ending::NotYet {
-        if let Some(step) = heed_deadlines(conn) {
+        if let Some(step) = heed_deadlines(conn, way) {
             return Poll::Ready(step);
         }
-        if !*asked_to_end && ends_soon(conn) {
-            *asked_to_end = true;
+        if !way.asked_to_end && ends_soon(conn) {
+            if !conn.resumes() {
+                return Poll::Ready(Step::Lost);
+            }
+            way.asked_to_end = true;
             http.as_mut().graceful_shutdown();
         }
     }
     let mut polled = http.as_mut().poll(cx);
     if polled.is_pending() && conn.begins_end_watch() {
         polled = http.as_mut().poll(cx);
+    }
+    if conn.is_lost() {
+        return Poll::Ready(Step::Lost);
     }
     if let Poll::Ready(outcome) = polled {
         return Poll::Ready(ended(outcome));
@@ -156,7 +182,7 @@ where
         }
         _ => {}
     }
-    if conn.is_at_rest() { at_rest(conn) } else { Poll::Pending }
+    if conn.is_at_rest() { at_rest(conn, way) } else { Poll::Pending }
 }
 
 /// What follows from how hyper ended.
@@ -182,8 +208,15 @@ fn ends_soon(conn: &Conn) -> bool {
 }
 
 /// Acts on deadlines that have passed.
-fn heed_deadlines(conn: &Conn) -> Option<Step> {
+fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
     let progress = &conn.progress;
+    let ends = progress.passed(Wait::Write)
+        || progress.passed(Wait::Peer)
+        || conn.worker.ending() == Ending::AtOnce;
+    // What others may take is not touched before it is ours.
+    if ends && conn.owes_nothing() && !conn.resumes() {
+        return Some(Step::Lost);
+    }
     if progress.passed(Wait::Write) || conn.worker.ending() == Ending::AtOnce {
         return Some(Step::Abort);
     }
@@ -192,6 +225,7 @@ fn heed_deadlines(conn: &Conn) -> Option<Step> {
     } else if conn.is_at_rest() && progress.passed(Wait::Peer) {
         return Some(match conn.reading() {
             Reading::Head => Step::Refuse(Refusal::PeerTimeout),
+            Reading::Between if way.parks_in(conn).is_some() => Step::Park,
             _ => Step::Finished,
         });
     }
@@ -199,12 +233,14 @@ fn heed_deadlines(conn: &Conn) -> Option<Step> {
 }
 
 /// No request is handled: what the reading side waits for.
-fn at_rest(conn: &Conn) -> Poll<Step> {
+fn at_rest(conn: &Conn, way: &Way) -> Poll<Step> {
+    conn.rests();
     match conn.reading() {
         Reading::Preface => return Poll::Ready(Step::Http2),
         Reading::Refused(refusal) => return Poll::Ready(Step::Refuse(refusal)),
         Reading::Between => {
-            conn.progress.set_if_clear(Wait::Peer, conn.options.timeouts.idle);
+            let idle = way.parks_in(conn).or(conn.options.timeouts.idle);
+            conn.progress.set_if_clear(Wait::Peer, idle);
         }
         // It began while the request before it was handled: its time runs from now.
         Reading::Head => {
@@ -213,6 +249,16 @@ fn at_rest(conn: &Conn) -> Poll<Step> {
         _ => {}
     }
     Poll::Pending
+}
+
+impl Way {
+    /// How long the connection may be idle before it leaves its task; `None` where it stays until
+    /// it is closed.
+    fn parks_in(&self, conn: &Conn) -> Option<Duration> {
+        let timeouts = &conn.options.timeouts;
+        let park = timeouts.park.filter(|_| self.parks && !self.asked_to_end)?;
+        timeouts.idle.is_none_or(|idle| park < idle).then_some(park)
+    }
 }
 
 /// Ends a connection that hyper is done with.

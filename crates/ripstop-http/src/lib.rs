@@ -35,5 +35,5 @@ pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
 pub use lane::{LaneLayer, Laned, LanedFuture};
 pub use options::{Disconnect, Limits, Options, Timeouts};
 pub use refusal::Refusal;
-pub use serve::{Protocol, Shared, serve};
+pub use serve::{Begin, Earlier, Protocol, Rested, Served, Shared, serve};
 pub use wire::Wire;

@@ -42,6 +42,10 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// Between two requests of a connection: then it is closed. Default 75 s.
     pub idle: Option<Duration>,
+    /// Between two requests of an HTTP/1 connection: then it leaves its task, and costs next to
+    /// nothing until its next bytes come. Where it is not shorter than `idle`, it never does.
+    /// Default 1 s.
+    pub park: Option<Duration>,
     /// From the request's head to the response's head, counted anew from each piece of the
     /// request's body: then 504. Default 60 s.
     pub request: Option<Duration>,
@@ -56,6 +60,7 @@ impl Default for Timeouts {
             body: Some(Duration::from_secs(30)),
             write: Some(Duration::from_secs(30)),
             idle: Some(Duration::from_secs(75)),
+            park: Some(Duration::from_secs(1)),
             request: Some(Duration::from_secs(60)),
             connection_age: None,
         }

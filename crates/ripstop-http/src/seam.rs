@@ -36,6 +36,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Seam<I> {
     io: TokioIo<Counting<I>>,
+    /// [`Wire::poll_readable`](crate::Wire::poll_readable).
+    poll_readable: fn(&I, &mut Context<'_>) -> Poll<io::Result<()>>,
     conn: Arc<Conn>,
     guard: Guard,
     /// Read, but not passed on to hyper yet.
@@ -45,9 +47,16 @@ pub(crate) struct Seam<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
-    pub(crate) fn new(io: I, conn: Arc<Conn>) -> Self {
-        let guard = Guard::new(&conn.options.limits);
+    /// `again`: the connection has had requests before.
+    pub(crate) fn new(
+        io: I,
+        poll_readable: fn(&I, &mut Context<'_>) -> Poll<io::Result<()>>,
+        conn: Arc<Conn>,
+        again: bool,
+    ) -> Self {
+        let guard = Guard::new(&conn.options.limits, again);
         Self {
+            poll_readable,
             io: TokioIo::new(Counting { io, last_read: 0 }),
             conn,
             guard,
@@ -201,6 +210,29 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Read for Seam<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.conn.is_resting() {
+            ready!(self.poll_resume(cx))?;
+        }
+        let polled = self.poll_more(cx, cursor);
+        self.conn.waits.store(polled.is_pending(), Relaxed);
+        polled
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
+    /// Takes a connection that rests for itself before anything of it is read; never ready if it
+    /// has gone to somebody else.
+    fn poll_resume(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!((self.poll_readable)(&self.io.inner().io, cx))?;
+        if self.conn.resumes() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Reads and hands on what may be handed on.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
@@ -248,6 +280,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.conn.responds();
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.wrote(outcome)
     }
@@ -261,6 +294,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.conn.responds();
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
         let outcome = if length <= JOINED {
             SCRATCH_BUF.with_borrow_mut(|scratch| {

@@ -3,7 +3,7 @@
 use crate::{AccessLog, Connection, Handler, Options, Wire, conn::Conn, h1, h2};
 use bytes::Bytes;
 use ripstop_work::Worker;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// By which protocol a connection begins.
@@ -25,7 +25,45 @@ pub struct Shared {
     pub access: Option<Arc<AccessLog>>,
 }
 
-/// Serves one connection to its end, as the task of `worker` that it must be called from.
+/// What was before on a connection that has rested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// Requests that have come.
+    pub requests: u32,
+    /// The time since the accept.
+    pub age: Duration,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// It was just accepted.
+    New(Protocol),
+    /// It has rested, between two requests of HTTP/1.
+    Again(Earlier),
+}
+
+/// What became of a connection.
+#[derive(Debug)]
+pub enum Served<I> {
+    /// It is over.
+    Ended,
+    /// It has been idle for the time to park: to be begun again when there is something to read. Its
+    /// claim is busy.
+    Parks(Rested<I>),
+}
+
+/// A connection between two requests.
+#[derive(Debug)]
+pub struct Rested<I> {
+    /// The byte stream.
+    pub io: I,
+    /// Requests that have come so far.
+    pub requests: u32,
+}
+
+/// Serves one connection until it ends or leaves, as the task of `worker` that it must be called
+/// from.
 ///
 /// # Cancel safety
 ///
@@ -33,22 +71,31 @@ pub struct Shared {
 /// cancelled.
 pub async fn serve<I, S>(
     wire: Wire<I>,
-    protocol: Protocol,
+    begin: Begin,
     facts: Arc<Connection>,
     service: S,
     shared: Shared,
     worker: Arc<Worker>,
-) where
+) -> Served<I>
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Handler,
 {
-    let conn = Arc::new(Conn::new(shared.options, facts, worker, shared.access));
+    let (protocol, earlier) = match begin {
+        Begin::New(protocol) => (protocol, None),
+        Begin::Again(earlier) => (Protocol::ByPreface, Some(earlier)),
+    };
+    let conn = Arc::new(Conn::new(shared, facts, worker, wire.claim, earlier));
     let (wire, read) = match protocol {
         Protocol::Http2 => (wire, Bytes::new()),
         Protocol::ByPreface => match h1::serve(wire, &conn, service.clone()).await {
-            h1::End::Closed => return,
+            h1::End::Closed => return Served::Ended,
+            h1::End::Parks(io) => {
+                return Served::Parks(Rested { io, requests: conn.requests_so_far() });
+            }
             h1::End::Http2(wire, read) => (wire, read),
         },
     };
     h2::serve(wire, read, &conn, service).await;
+    Served::Ended
 }

@@ -37,8 +37,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What becomes of an accepted connection.
 pub trait Reception: Send + Sync + 'static {
     /// Whether there is a place for `socket`, which is given back then; else it was refused.
-    /// Called as it is accepted: must neither wait nor block.
-    fn let_in(&self, socket: Socket) -> Option<Socket>;
+    /// Called as it is accepted, by a task of `worker`: must neither wait nor block.
+    fn let_in(&self, socket: Socket, worker: &Worker) -> Option<Socket>;
 
     /// A client was turned away, since no descriptor was free.
     fn out_of_descriptors(&self);
@@ -219,7 +219,7 @@ async fn hold<R: Reception>(gate: Arc<Gate<R>>, me: Arc<Worker>, number: u64) {
 
 /// Lets other tasks run. tokio's own `yield_now` keeps the task where a spare cannot get at it
 /// if the next task blocks the thread; a plain wake-up puts it into the run queue.
-async fn yield_once() {
+pub(crate) async fn yield_once() {
     let mut yielded = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut yielded, true) {
@@ -247,7 +247,7 @@ impl<R: Reception> Gate<R> {
                 Ok((socket, _)) => {
                     *taken += 1;
                     self.pausing.store(false, Relaxed);
-                    if let Some(socket) = self.reception.let_in(socket) {
+                    if let Some(socket) = self.reception.let_in(socket, me) {
                         self.place(me, socket);
                     }
                 }

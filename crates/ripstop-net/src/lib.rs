@@ -14,6 +14,7 @@ mod gate;
 mod inherited;
 mod limits;
 mod listener;
+mod lot;
 pub mod proxy;
 mod reserve;
 mod socket;
@@ -34,6 +35,7 @@ pub use limits::{
     RefusedCounts,
 };
 pub use listener::{Listener, ListenerOptions};
+pub use lot::{Lots, Readmission};
 pub use reserve::{Refusal, Reserve};
 pub use socket::Socket;
 pub use stream::Stream;

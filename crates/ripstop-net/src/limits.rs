@@ -198,6 +198,11 @@ impl ListenerConnections {
         &self.name
     }
 
+    /// Whether none of its connections is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.load(Relaxed) == 0
+    }
+
     /// How many of its connections may be open; `None` leaves that to the limit of the whole.
     pub fn limit(&self, max: Option<usize>) {
         self.max.store(max.unwrap_or(usize::MAX), Relaxed);
@@ -229,7 +234,7 @@ impl ListenerConnections {
             all.open.fetch_sub(1, Relaxed);
             return Err(all.refused.count(Full::Listener));
         }
-        Ok(Ticket { listener: self.clone(), client: None })
+        Ok(Ticket { listener: Some(self.clone()), client: None })
     }
 
     fn accepted(&self) {
@@ -294,13 +299,37 @@ impl Socket {
 /// The place of one connection, given back on drop.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    listener: Arc<ListenerConnections>,
+    /// `None` after the place was left behind.
+    listener: Option<Arc<ListenerConnections>>,
     client: Option<Client>,
 }
 
 impl Ticket {
+    /// The place that a connection kept which was at rest: of `client` too, if it is counted there.
+    pub(crate) fn kept(listener: Arc<ListenerConnections>, client: Option<IpAddr>) -> Self {
+        Self { listener: Some(listener), client: client.map(Client::of) }
+    }
+
+    /// One more place for a connection that has two descriptors for a while, whatever the limits.
+    pub(crate) fn second(listener: Arc<ListenerConnections>) -> Self {
+        listener.all.open.fetch_add(1, AcqRel);
+        listener.open.fetch_add(1, AcqRel);
+        Self { listener: Some(listener), client: None }
+    }
+
+    /// Leaves the place to a connection that goes to rest, for [`Ticket::kept`].
+    pub(crate) fn leave_behind(mut self) {
+        (self.listener, self.client) = (None, None);
+    }
+
+    /// Whether the connection is counted among those of its client.
+    pub(crate) fn counts_client(&self) -> bool {
+        self.client.is_some()
+    }
+
     fn admit_client(&mut self, ip: IpAddr) -> Result<(), Full> {
-        let all = &self.listener.all;
+        let Some(listener) = &self.listener else { return Ok(()) };
+        let all = &listener.all;
         if self.client.is_some() || !all.clients.are_counted() {
             return Ok(());
         }
@@ -315,11 +344,11 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let all = &self.listener.all;
+        let Some(listener) = &self.listener else { return };
         if let Some(client) = self.client {
-            all.clients.leave(client);
+            listener.all.clients.leave(client);
         }
-        self.listener.open.fetch_sub(1, AcqRel);
-        all.open.fetch_sub(1, AcqRel);
+        listener.open.fetch_sub(1, AcqRel);
+        listener.all.open.fetch_sub(1, AcqRel);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use ripstop_survive::{Claim, Facts, Tick, claims};
 use rustix::io::Errno;
 use rustix::net::{
     RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown,
@@ -44,13 +46,27 @@ pub(crate) enum Family {
 /// # Panics
 /// Polling panics outside a tokio runtime with I/O enabled, once the socket has to wait.
 pub struct Socket {
+    /// What others may know of it; in front of the stream, since it is given up before that is
+    /// closed.
+    claim: Option<Held>,
     stream: Inner,
     /// The peer of a TCP connection, or what a PROXY header said instead.
     peer: Option<SocketAddr>,
     /// What was read ahead, and is read first. Boxed, since hardly any socket has it.
     prefix: Option<Box<Bytes>>,
+    /// The worker whose lot knows the descriptor, since it was parked there.
+    lot: Option<u16>,
     /// Its place among the connections; behind the stream, since it is free when that is closed.
     pub(crate) ticket: Option<Ticket>,
+}
+
+/// The claim of a socket, given up on drop.
+struct Held(Claim);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.free();
+    }
 }
 
 enum Inner {
@@ -68,7 +84,107 @@ enum Registered {
 impl Socket {
     /// Wraps a non-blocking descriptor.
     pub(crate) fn accepted(fd: OwnedFd, family: Family, peer: Option<SocketAddr>) -> Self {
-        Self { stream: Inner::Direct(fd, family), peer, prefix: None, ticket: None }
+        let stream = Inner::Direct(fd, family);
+        Self { claim: None, stream, peer, prefix: None, lot: None, ticket: None }
+    }
+
+    /// Goes on with a connection that was at rest, which keeps its place.
+    pub(crate) fn resumed(
+        fd: OwnedFd,
+        claim: Option<Claim>,
+        facts: &Facts,
+        ticket: Ticket,
+    ) -> Self {
+        let family = if facts.unix { Family::Unix } else { Family::Tcp };
+        Self {
+            claim: claim.map(Held),
+            stream: Inner::Direct(fd, family),
+            peer: facts.peer,
+            prefix: None,
+            lot: None,
+            ticket: Some(ticket),
+        }
+    }
+
+    /// Claims the connection, of the listener with this number, which from now on can be found by
+    /// others. Without memory for claims it stays with its task.
+    pub fn enter_claims(&mut self, listener: u16) {
+        let counted = self.ticket.as_ref().is_some_and(Ticket::counts_client);
+        let (peer, unix) = (self.peer, self.family() == Some(Family::Unix));
+        let facts = Facts { peer, listener, unix, counted, born: Tick::now(), requests: 0 };
+        self.claim = self.fd().and_then(|fd| claims()?.begin(fd, &facts)).map(Held);
+    }
+
+    /// The connection's claim, if it has one.
+    pub fn claim(&self) -> Option<Claim> {
+        self.claim.as_ref().map(|held| held.0)
+    }
+
+    fn family(&self) -> Option<Family> {
+        match &self.stream {
+            Inner::Direct(_, family) => Some(*family),
+            Inner::Registered(Registered::Tcp(_)) => Some(Family::Tcp),
+            Inner::Registered(Registered::Unix(_)) => Some(Family::Unix),
+            Inner::Lost => None,
+        }
+    }
+
+    /// Waits until there is something to read, without reading it; ready at once where only reading
+    /// can tell. Cancel safe.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.stream {
+            Inner::Registered(Registered::Tcp(stream)) => stream.poll_read_ready(cx),
+            Inner::Registered(Registered::Unix(stream)) => stream.poll_read_ready(cx),
+            Inner::Direct(..) | Inner::Lost => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Leaves tokio's reactor; it joins again when it next has to wait.
+    ///
+    /// # Errors
+    /// If the reactor does not let it go; the descriptor is closed then.
+    pub(crate) fn leave_reactor(&mut self) -> io::Result<()> {
+        self.stream = match std::mem::replace(&mut self.stream, Inner::Lost) {
+            Inner::Registered(Registered::Tcp(tcp)) => {
+                Inner::Direct(tcp.into_std()?.into(), Family::Tcp)
+            }
+            Inner::Registered(Registered::Unix(unix)) => {
+                Inner::Direct(unix.into_std()?.into(), Family::Unix)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Gives the descriptor to the claim, and leaves the place among the connections behind. The
+    /// socket must have left the reactor, and have nothing read ahead; without a claim it closes.
+    pub(crate) fn park(self) {
+        let Self { claim, stream, ticket, .. } = self;
+        if let (Some(claim), Inner::Direct(fd, _)) = (claim, stream) {
+            ticket.map(Ticket::leave_behind).unwrap_or_default();
+            ManuallyDrop::new(claim).0.park(fd);
+        }
+    }
+
+    /// Remembers that the descriptor is known to the lot of this worker.
+    pub(crate) fn registered_in(mut self, worker: usize) -> Self {
+        self.lot = u16::try_from(worker).ok();
+        self
+    }
+
+    /// The worker whose lot knows the descriptor.
+    pub(crate) fn lot(&self) -> Option<usize> {
+        self.lot.map(usize::from)
+    }
+
+    /// Sends as much of the bytes as can be sent at once. A peer that is gone does not matter.
+    pub(crate) fn send_now(&self, bytes: &[u8]) {
+        self.fd().map(|fd| send(fd, bytes, SendFlags::NOSIGNAL));
+    }
+
+    /// Whether bytes that were read ahead wait to be read.
+    pub(crate) fn has_read_ahead(&self) -> bool {
+        self.prefix.is_some()
     }
 
     /// The address of the client: the TCP peer, or what a PROXY header said. A Unix peer has none.
@@ -300,6 +416,6 @@ mod tests {
 
     #[test]
     fn a_socket_is_small() {
-        assert!(size_of::<Socket>() <= 104, "{}", size_of::<Socket>());
+        assert!(size_of::<Socket>() <= 128, "{}", size_of::<Socket>());
     }
 }

@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use ripstop_survive::Claim;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::socket::Socket;
@@ -38,6 +40,49 @@ impl Stream {
         match self {
             Self::Plain(socket) => socket.abort(),
             Self::Tls(tls) => tls.abort(),
+        }
+    }
+
+    /// The connection's claim, if it has one.
+    pub fn claim(&self) -> Option<Claim> {
+        match self {
+            Self::Plain(socket) => socket.claim(),
+            Self::Tls(tls) => tls.socket().claim(),
+        }
+    }
+
+    /// Waits until there is something to read, without reading it; ready at once where only reading
+    /// can tell. Cancel safe.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_readable(cx),
+            Self::Tls(tls) => tls.socket().poll_readable(cx),
+        }
+    }
+
+    /// Puts bytes that were read back in front of all others. Not under TLS, where nobody reads
+    /// ahead of a session.
+    pub fn unread(&mut self, bytes: Bytes) {
+        if let Self::Plain(socket) = self {
+            socket.unread(bytes);
+        }
+    }
+
+    /// Leaves tokio's reactor, and joins that of the thread which next has to wait for it.
+    ///
+    /// # Errors
+    /// If the reactor does not let it go; the connection is closed then.
+    pub fn leave_reactor(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.leave_reactor(),
+            Self::Tls(tls) => tls.leave_reactor(),
+        }
+    }
+
+    /// Closes a connection at rest, which is told so under TLS. Does not wait for anything.
+    pub(crate) fn close(self) {
+        if let Self::Tls(mut tls) = self {
+            tls.say_goodbye();
         }
     }
 

@@ -184,7 +184,7 @@ impl Claims {
                 _ => return None,
             };
             let (worker, since) = (entry.worker.load(Relaxed), Tick(entry.since.load(Relaxed)));
-            Some(Resting { number, generation, worker, parked, since })
+            Some(Resting { number, generation, worker, parked, since, facts: entry.read() })
         })
     }
 
@@ -206,6 +206,8 @@ pub struct Resting {
     pub parked: bool,
     /// Since when, if it is parked.
     pub since: Tick,
+    /// What is known of it.
+    pub facts: Facts,
 }
 
 /// The claim of one connection, for its owner. A copy of it is no second owner: it is for the parts
@@ -218,6 +220,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The descriptor's number.
+    pub fn number(self) -> RawFd {
+        self.number
+    }
+
     /// The generation, which changes with the owner.
     pub fn generation(self) -> u32 {
         self.generation
@@ -236,6 +243,11 @@ impl Claim {
     /// Says which worker has the connection.
     pub fn belongs_to(self, worker: usize) {
         self.entry.worker.store(u16::try_from(worker).unwrap_or(u16::MAX), Relaxed);
+    }
+
+    /// Which worker has the connection.
+    pub fn worker(self) -> usize {
+        usize::from(self.entry.worker.load(Relaxed))
     }
 
     /// The owner is certain that nothing is owed and nothing of a next request was read: from now

@@ -51,7 +51,7 @@ impl Worker {
         let worker = Arc::new(Self {
             index,
             handle: runtime.handle().clone(),
-            load: Arc::default(),
+            load: Arc::new(LoadCell::new(crew.parked[index].clone())),
             clock: Arc::new(Clock::new(crew.options.tick)),
             tasks: Arc::default(),
             services: Arc::default(),

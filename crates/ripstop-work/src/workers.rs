@@ -12,7 +12,7 @@ use ripstop_tears::Tears;
 use std::{
     num::NonZeroUsize,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, watch};
@@ -80,6 +80,8 @@ pub(crate) struct Crew {
     pub(crate) common: Common,
     pub(crate) executors: Executors,
     list: ArcSwap<Vec<Arc<Worker>>>,
+    /// The parked connections of each worker, by index.
+    pub(crate) parked: Vec<Arc<AtomicUsize>>,
     /// Workers that others have replaced, until the last of their connections has ended.
     retired: Mutex<Vec<Arc<Worker>>>,
     /// How far connections are asked to end.
@@ -231,6 +233,7 @@ impl Crew {
             bell,
             common: Common { queue, routes, tears },
             list: ArcSwap::default(),
+            parked: (0..options.workers.get()).map(|_| Arc::default()).collect(),
             retired: Mutex::default(),
             ending: Mutex::new(Ending::NotYet),
             drowned: Notify::new(),

@@ -48,6 +48,9 @@ struct Arguments {
     /// Milliseconds that a stop waits for requests that run.
     #[arg(long, default_value_t = 30_000)]
     drain: u64,
+    /// Milliseconds that a connection is idle until it is parked.
+    #[arg(long, default_value_t = 1_000)]
+    park: u64,
 }
 
 /// `?ms=`
@@ -97,6 +100,7 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     let drain = Duration::from_millis(arguments.drain);
     let mut options = Options { workers, drain, lane: arguments.lane, ..Options::default() };
     options.timeouts.request = Some(Duration::from_millis(arguments.deadline));
+    options.timeouts.park = Some(Duration::from_millis(arguments.park));
     let server = Server::with_options(app(), options);
     let server = arguments.listen.iter().fold(server, |server, address| server.listen(address));
     Ok(match server.run()? {

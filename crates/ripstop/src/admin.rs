@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use ripstop_admin::{Admin, Health};
 use ripstop_balance::Placement;
 use ripstop_net::{
-    Address, ConnectionLimits, Connections, Gate, Inherited, Listener, ListenerOptions,
+    Address, ConnectionLimits, Connections, Gate, Inherited, Listener, ListenerOptions, Lots,
 };
 use ripstop_work::Workers;
 use std::{sync::Arc, time::Duration};
@@ -21,6 +21,7 @@ pub(crate) fn open(
     address: &Address,
     health: Health,
     workers: &Arc<Workers>,
+    lots: &Arc<Lots>,
     inherited: &Inherited,
 ) -> Result<AdminGate, Error> {
     let fail = |fault| Error::Listen(vec![fault]);
@@ -40,6 +41,8 @@ pub(crate) fn open(
         // Of its own and without a limit: health is told when the server is full, too.
         connections: Connections::new(UNLIMITED).listener(options.name, None),
         handshake_timeout: Duration::from_secs(10),
+        lots: lots.clone(),
+        number: None,
     };
     Gate::open(listener, door, workers.clone(), Placement::default(), true)
         .map_err(|err| fail(ListenError::Reserve(err)))

@@ -5,7 +5,7 @@ use crate::{Error, Listen, ListenError, Options, reception::Door, reception::nam
 use arc_swap::ArcSwap;
 use ripstop_http::{Handler, Shared};
 use ripstop_net::{
-    Address, Connections, Gate, Inherited, Listener, ListenerConnections, Refreshed, Tls,
+    Address, Connections, Gate, Inherited, Listener, ListenerConnections, Lots, Refreshed, Tls,
     connections_by_descriptors,
 };
 use ripstop_work::Workers;
@@ -21,7 +21,10 @@ pub(crate) struct Gates<S> {
     connections: Arc<Connections>,
     /// How many connections descriptors are enough for.
     possible: usize,
+    lots: Arc<Lots>,
     open: Vec<Open<S>>,
+    /// Listeners that were closed, by their numbers, as long as they have connections.
+    closed: Vec<(u16, Arc<ListenerConnections>)>,
 }
 
 #[derive(Debug)]
@@ -30,6 +33,7 @@ struct Open<S> {
     listen: Listen,
     tls: Option<Tls>,
     connections: Arc<ListenerConnections>,
+    number: Option<u16>,
     gate: Arc<Gate<Door<S>>>,
 }
 
@@ -50,13 +54,16 @@ impl<S: Handler + Sync> Gates<S> {
     pub(crate) fn open(
         service: S,
         workers: Arc<Workers>,
+        lots: Arc<Lots>,
         options: &Options,
         inherited: &Inherited,
     ) -> Result<Self, Error> {
         let shared = Arc::new(ArcSwap::from_pointee(options.shared()));
         let possible = connections_by_descriptors();
         let connections = Connections::new(options.connection_limits(possible));
-        let mut gates = Self { service, workers, shared, connections, possible, open: Vec::new() };
+        let (open, closed) = (Vec::new(), Vec::new());
+        let mut gates =
+            Self { service, workers, shared, connections, possible, lots, open, closed };
         gates.apply(options, inherited)?;
         Ok(gates)
     }
@@ -75,6 +82,7 @@ impl<S: Handler + Sync> Gates<S> {
         let opened = self.open_gates(bound, options)?;
         let (stay, go): (Vec<_>, Vec<_>) =
             self.open.drain(..).partition(|open| stays(&open.listen, &options.listen));
+        self.remember_closed(&go);
         let closing = Closing::of(go);
         self.open = stay;
         self.open.extend(opened);
@@ -159,11 +167,16 @@ impl<S: Handler + Sync> Gates<S> {
             tls: tls.clone(),
             connections: connections.clone(),
             handshake_timeout: options.handshake_timeout,
+            lots: self.lots.clone(),
+            number: None,
         };
+        let number = self.lots.enter(Arc::new(door.clone()));
+        let door = Door { number, ..door };
         let plain = tls.is_none();
         let gate = Gate::open(listener, door, self.workers.clone(), options.placement, plain)
-            .map_err(|err| Error::Listen(vec![ListenError::Reserve(err)]))?;
-        Ok(Open { listen, tls, connections, gate })
+            .map_err(|err| Error::Listen(vec![ListenError::Reserve(err)]))
+            .inspect_err(|_| number.into_iter().for_each(|number| self.lots.leave(number)))?;
+        Ok(Open { listen, tls, connections, number, gate })
     }
 
     fn has(&self, listen: &Listen) -> bool {
@@ -187,6 +200,17 @@ impl<S: Handler + Sync> Gates<S> {
     /// Stops accepting.
     pub(crate) fn close(&mut self) -> Closing {
         Closing::of(std::mem::take(&mut self.open))
+    }
+
+    fn remember_closed(&mut self, gone: &[Open<S>]) {
+        let numbered = |open: &Open<S>| Some((open.number?, open.connections.clone()));
+        self.closed.extend(gone.iter().filter_map(numbered));
+    }
+
+    /// Frees the numbers of closed listeners whose last connection has ended.
+    pub(crate) fn forget_closed(&mut self) {
+        let ended = |(_, connections): &mut (u16, Arc<ListenerConnections>)| connections.is_empty();
+        self.closed.extract_if(.., ended).for_each(|(number, _)| self.lots.leave(number));
     }
 
     /// Gives the leases of stuck workers to others.

@@ -1,12 +1,18 @@
-//! The reception of a listener: from an accepted socket to HTTP on a byte stream.
+//! The reception of a listener: from an accepted socket to HTTP on a byte stream, and from there
+//! to the lot and back.
 //!
-//! accept (`ripstop_net::Gate`) → PROXY header → TLS handshake → `ripstop_http::serve`.
+//! accept (`ripstop_net::Gate`) → PROXY header → TLS handshake → `ripstop_http::serve` ⇄ parked
+//! (`ripstop_net::Lots`).
 
 use arc_swap::ArcSwap;
-use ripstop_http::{Connection, Handler, Protocol, Shared, Wire, serve};
-use ripstop_net::{
-    Alpn, Full, Listener, ListenerConnections, Reception, Socket, Stream, Tls, TlsFacts, proxy,
+use ripstop_http::{
+    Begin, Connection, Earlier, Handler, Protocol, Rested, Served, Shared, Wire, serve,
 };
+use ripstop_net::{
+    Alpn, Full, Listener, ListenerConnections, Lots, Readmission, Reception, Socket, Stream, Tls,
+    TlsFacts, proxy,
+};
+use ripstop_survive::{Claim, Facts, Tick};
 use ripstop_work::Worker;
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -21,17 +27,26 @@ pub(crate) struct Door<S> {
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: Arc<ListenerConnections>,
     pub(crate) handshake_timeout: Duration,
+    /// Where its connections are parked.
+    pub(crate) lots: Arc<Lots>,
+    /// The listener's number there; without one its connections stay with their tasks.
+    pub(crate) number: Option<u16>,
 }
 
 impl<S: Handler + Sync> Reception for Door<S> {
-    fn let_in(&self, mut socket: Socket) -> Option<Socket> {
+    fn let_in(&self, mut socket: Socket, worker: &Worker) -> Option<Socket> {
         let mut admitted = self.connections.admit(&mut socket);
         if !self.proxy_protocol {
             // Else the client is not known yet.
             admitted = admitted.and_then(|()| socket.admit_client());
         }
         match admitted {
-            Ok(()) => Some(socket),
+            Ok(()) => {
+                if !self.proxy_protocol {
+                    self.claim(&mut socket, worker);
+                }
+                Some(socket)
+            }
             Err(full) => {
                 self.turn_away(socket, full);
                 None
@@ -50,8 +65,11 @@ impl<S: Handler + Sync> Reception for Door<S> {
     ) -> impl Future<Output = ()> + Send + 'static {
         let (door, worker) = (self.clone(), worker.clone());
         async move {
-            match door.admit(socket).await {
-                Ok(stream) => door.serve(stream, worker).await,
+            match door.admit(socket, &worker).await {
+                Ok(stream) => {
+                    let begin = Begin::New(protocol(&stream));
+                    door.serve(stream, begin, worker).await;
+                }
                 Err(err) => log::debug!(err:%; "a connection was not admitted"),
             }
         }
@@ -60,17 +78,23 @@ impl<S: Handler + Sync> Reception for Door<S> {
 
 impl<S: Handler> Door<S> {
     /// Reads the PROXY header and does the handshake, where the listener has them.
-    async fn admit(&self, mut socket: Socket) -> Result<Stream, Box<dyn Error + Send + Sync>> {
+    async fn admit(
+        &self,
+        mut socket: Socket,
+        worker: &Worker,
+    ) -> Result<Stream, Box<dyn Error + Send + Sync>> {
         if !self.proxy_protocol && self.tls.is_none() {
             return Ok(socket.into());
         }
         let deadline = Instant::now() + self.handshake_timeout;
-        if self.proxy_protocol
-            && proxy::read(&mut socket, deadline).await?.is_some()
-            && let Err(full) = socket.admit_client()
-        {
-            self.turn_away(socket, full);
-            return Err(full.into());
+        if self.proxy_protocol {
+            if proxy::read(&mut socket, deadline).await?.is_some()
+                && let Err(full) = socket.admit_client()
+            {
+                self.turn_away(socket, full);
+                return Err(full.into());
+            }
+            self.claim(&mut socket, worker);
         }
         match &self.tls {
             Some(tls) => Ok(tls.accept(socket, deadline).await?.into()),
@@ -84,21 +108,97 @@ impl<S: Handler> Door<S> {
         socket.turn_away(self.tls.is_none());
     }
 
-    async fn serve(self, stream: Stream, worker: Arc<Worker>) {
-        let facts = stream.tls_facts();
-        let protocol = match facts.map(|facts| &facts.alpn) {
-            Some(Alpn::H2) => Protocol::Http2,
-            _ => Protocol::ByPreface,
-        };
+    /// Makes the connection known to others than its task.
+    fn claim(&self, socket: &mut Socket, worker: &Worker) {
+        if let Some(number) = self.number {
+            socket.enter_claims(number);
+            socket.claim().inspect(|claim| claim.belongs_to(worker.index()));
+        }
+    }
+
+    /// Serves the connection until it is over or parked.
+    async fn serve(self, mut stream: Stream, mut begin: Begin, worker: Arc<Worker>) {
+        while let Served::Parks(rested) = self.serve_once(stream, begin, &worker).await {
+            match self.park(rested, &worker) {
+                Ok(()) => return,
+                Err((back, earlier)) => (stream, begin) = (back, Begin::Again(earlier)),
+            }
+        }
+    }
+
+    async fn serve_once(
+        &self,
+        stream: Stream,
+        begin: Begin,
+        worker: &Arc<Worker>,
+    ) -> Served<Stream> {
         let connection = Connection {
             peer: stream.peer_addr(),
-            listener: self.listener,
-            tls: facts.map(|facts| tls_facts(facts)),
+            listener: self.listener.clone(),
+            tls: stream.tls_facts().map(|facts| tls_facts(facts)),
         };
-        let ends_by_close = matches!(stream, Stream::Plain(_));
-        let wire = Wire { io: stream, abort: Stream::abort, ends_by_close };
         let shared = Shared::clone(&self.shared.load());
-        serve(wire, protocol, Arc::new(connection), self.service, shared, worker).await;
+        let (service, worker) = (self.service.clone(), worker.clone());
+        serve(wire(stream), begin, Arc::new(connection), service, shared, worker).await
+    }
+
+    /// Puts a connection that rests into its worker's lot, or gives it back to be served on.
+    fn park(&self, rested: Rested<Stream>, worker: &Worker) -> Result<(), (Stream, Earlier)> {
+        let Rested { io: stream, requests } = rested;
+        if let Some(claim) = stream.claim() {
+            claim.set_facts(&Facts { requests, ..claim.facts() });
+        }
+        self.lots.park(stream, worker.index()).map_err(|stream| {
+            let earlier = earlier(&stream);
+            (stream, earlier)
+        })
+    }
+}
+
+impl<S: Handler + Sync> Readmission for Door<S> {
+    fn readmit(&self, stream: Stream, worker: &Arc<Worker>) {
+        let begin = Begin::Again(earlier(&stream));
+        stream.claim().inspect(|claim| claim.belongs_to(worker.index()));
+        worker.spawn_connection(self.clone().serve(stream, begin, worker.clone()));
+    }
+
+    fn connections(&self) -> &Arc<ListenerConnections> {
+        &self.connections
+    }
+
+    fn parked_max(&self) -> Option<Duration> {
+        let timeouts = self.shared.load().options.timeouts;
+        Some(timeouts.idle?.saturating_sub(timeouts.park?))
+    }
+}
+
+/// By which protocol a new connection begins.
+fn protocol(stream: &Stream) -> Protocol {
+    match stream.tls_facts().map(|facts| &facts.alpn) {
+        Some(Alpn::H2) => Protocol::Http2,
+        _ => Protocol::ByPreface,
+    }
+}
+
+/// What was before on a connection that has rested.
+fn earlier(stream: &Stream) -> Earlier {
+    let facts = stream.claim().map(Claim::facts);
+    facts.map_or_else(Earlier::default, |facts| Earlier {
+        requests: facts.requests,
+        age: Tick::now().since(facts.born),
+    })
+}
+
+fn wire(stream: Stream) -> Wire<Stream> {
+    let (plain, claim) = (matches!(stream, Stream::Plain(_)), stream.claim());
+    Wire {
+        io: stream,
+        abort: Stream::abort,
+        ends_by_close: plain,
+        // A session under TLS cannot be taken from its task.
+        claim: claim.filter(|_| plain),
+        poll_readable: Stream::poll_readable,
+        parks: claim.is_some(),
     }
 }
 

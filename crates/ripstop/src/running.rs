@@ -12,7 +12,9 @@ use crate::{
 use ripstop_admin::Health;
 use ripstop_balance::Class;
 use ripstop_http::Handler;
-use ripstop_net::{ConnectionCounts, Connections, Inherited, RefusedCounts, raise_descriptors};
+use ripstop_net::{
+    ConnectionCounts, Connections, Inherited, Lots, RefusedCounts, raise_descriptors,
+};
 use ripstop_work::{Drained, Ending, Job, JobHandle, Queue, Routes, Surrender, Workers};
 use std::{
     ops::Deref,
@@ -86,6 +88,7 @@ pub struct Handle {
     queue: Queue,
     routes: Arc<Routes>,
     connections: Arc<Connections>,
+    lots: Arc<Lots>,
     tears: Tears,
 }
 
@@ -114,6 +117,11 @@ impl Handle {
     /// How many connections there are, were, and were refused.
     pub fn connections(&self) -> ConnectionCounts {
         self.connections.counts()
+    }
+
+    /// How many of the connections are parked: idle, and without a task.
+    pub fn parked(&self) -> usize {
+        self.lots.parked()
     }
 
     /// The reports of what tears in this server.
@@ -184,23 +192,34 @@ impl Running {
         let workers = Workers::start(&options.threads(), tears.clone()).map_err(Error::Workers)?;
         let workers = Arc::new(workers);
         let (queue, routes) = (workers.queue().clone(), workers.routes().clone());
-        let gates = Gates::open(service, workers.clone(), &options, &inherited);
+        let lots = Lots::open(&workers).map_err(Error::Main)?;
+        let gates = Gates::open(service, workers.clone(), lots.clone(), &options, &inherited);
         let admin = options
             .admin
             .as_ref()
-            .map(|address| admin::open(address, health.clone(), &workers, &inherited))
+            .map(|address| admin::open(address, health.clone(), &workers, &lots, &inherited))
             .transpose();
         let (gates, admin) = both(gates, admin)?;
         let connections = gates.connections().clone();
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
-        let main =
-            Main { workers, gates, admin, health, options, inherited, stages, applies, listening };
+        let main = Main {
+            workers,
+            lots: lots.clone(),
+            gates,
+            admin,
+            health,
+            options,
+            inherited,
+            stages,
+            applies,
+            listening,
+        };
         main.announce();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
-        let handle = Handle { stage, apply, addresses, queue, routes, connections, tears };
+        let handle = Handle { stage, apply, addresses, queue, routes, connections, lots, tears };
         Ok(Self { handle, main: Some(thread) })
     }
 
@@ -358,6 +377,7 @@ async fn ended(job: &mut Option<JobHandle<()>>) {
 /// The main thread's part.
 struct Main<S> {
     workers: Arc<Workers>,
+    lots: Arc<Lots>,
     gates: Gates<S>,
     admin: Option<AdminGate>,
     health: Health,
@@ -391,6 +411,8 @@ impl<S: Handler + Sync> Main<S> {
         let mut look = interval(TLS_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refreshing = None;
+        let mut sweep = interval(self.options.timeouts.tick());
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = reached(&mut self.stages, Stage::Draining) => return None,
@@ -398,12 +420,17 @@ impl<S: Handler + Sync> Main<S> {
                 Some((options, told)) = self.applies.recv() => {
                     // Nobody may wait for the answer any more; the options count all the same.
                     let _ = told.send(self.apply(*options).await);
+                    sweep = interval(self.options.timeouts.tick());
                 }
-                () = self.workers.drowned() => self.recall_from_stuck(),
+                () = self.workers.drowned() => self.relieve_stuck(),
+                _ = sweep.tick() => {
+                    self.lots.sweep();
+                }
                 _ = watchdog.tick() => {
                     self.workers.look_after_watchdog();
                     // Where all were stuck, nobody could take over.
-                    self.recall_from_stuck();
+                    self.relieve_stuck();
+                    self.gates.forget_closed();
                 }
                 _ = refused.tick() => if self.tell_of_refused(&mut told) {
                     refused.reset_after(REFUSED_PAUSE);
@@ -425,8 +452,9 @@ impl<S: Handler + Sync> Main<S> {
         self.workers.queue().submit(job).ok()
     }
 
-    /// Gives the leases of stuck workers to others.
-    fn recall_from_stuck(&self) {
+    /// Gives what stuck workers have to others: their leases, and their connections at rest.
+    fn relieve_stuck(&self) {
+        self.lots.look_after(&self.workers);
         self.gates.recall_from_stuck();
         if let Some(admin) = &self.admin {
             admin.recall_from_stuck();
@@ -468,6 +496,7 @@ impl<S: Handler + Sync> Main<S> {
         self.refuse_applies();
         let closing = self.gates.close();
         self.workers.end(Ending::AfterRequest);
+        self.lots.close();
         log::info!(seconds = self.options.drain.as_secs(); "draining");
         let drained = tokio::select! {
             drained = drained(closing, &self.workers, self.options.drain) => drained,

@@ -153,6 +153,11 @@ impl Timeouts {
                 default.idle,
                 "Until the next request on a connection; then it is closed.",
             ),
+            park: wait(
+                "park",
+                default.park,
+                "Until an idle connection is parked: it costs next to nothing until its next request.",
+            ),
             request: wait("request", default.request, "Until the head of the response; then 504."),
             connection_age: wait(
                 "connection_age",

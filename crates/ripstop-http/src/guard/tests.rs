@@ -4,7 +4,7 @@ use super::*;
 
 /// Feeds the way the connection does: what was not passed on is fed again with more behind it.
 fn run(pieces: &[&[u8]], limits: &Limits) -> (State, Vec<u8>) {
-    let mut guard = Guard::new(limits);
+    let mut guard = Guard::new(limits, false);
     let (mut kept, mut passed) = (Vec::new(), Vec::new());
     for piece in pieces {
         kept.extend_from_slice(piece);
@@ -129,7 +129,7 @@ fn the_body_of_an_upgrade_is_passed_on_before_the_answer() {
     for (fields, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "0\r\n\r\n")]
     {
         let message = format!("POST / HTTP/1.1\r\nUpgrade: x\r\n{fields}\r\n\r\n{body}");
-        let mut guard = Guard::new(&Limits::default());
+        let mut guard = Guard::new(&Limits::default(), false);
         assert_eq!(guard.feed(format!("{message}GET").as_bytes()), message.len());
         assert_eq!(guard.state(), State::Held);
         guard.release(false);
@@ -144,14 +144,14 @@ fn a_message_that_may_become_a_tunnel_holds_what_follows() {
         "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
     ] {
         let text = format!("{head}tunnelled");
-        let mut guard = Guard::new(&Limits::default());
+        let mut guard = Guard::new(&Limits::default(), false);
         assert_eq!(guard.feed(text.as_bytes()), head.len());
         assert_eq!(guard.state(), State::Held);
         guard.release(true);
         assert_eq!(guard.feed(b"tunnelled"), 9);
         assert_eq!(guard.state(), State::Tunnel);
     }
-    let mut guard = Guard::new(&Limits::default());
+    let mut guard = Guard::new(&Limits::default(), false);
     guard.feed(b"POST / HTTP/1.1\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\n");
     guard.release(false);
     assert_eq!(guard.state(), State::Length(3));

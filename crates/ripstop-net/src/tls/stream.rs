@@ -41,6 +41,34 @@ impl TlsStream {
         self.inner.get_ref().0.abort();
     }
 
+    /// The socket below.
+    pub(crate) fn socket(&self) -> &Socket {
+        self.inner.get_ref().0
+    }
+
+    /// Whether the session holds nothing that was read or is to be sent.
+    pub(crate) fn is_at_rest(&mut self) -> bool {
+        let session = self.inner.get_mut().1;
+        // Nothing new is processed: it only tells the state.
+        let plain = session.process_new_packets().map(|state| state.plaintext_bytes_to_read());
+        !session.wants_write() && matches!(plain, Ok(0))
+    }
+
+    /// Leaves tokio's reactor, see [`Stream::leave_reactor`](crate::Stream::leave_reactor).
+    pub(crate) fn leave_reactor(&mut self) -> io::Result<()> {
+        self.inner.get_mut().0.leave_reactor()
+    }
+
+    /// Sends `close_notify`, as far as it can be sent at once.
+    pub(crate) fn say_goodbye(&mut self) {
+        let (socket, session) = self.inner.get_mut();
+        session.send_close_notify();
+        let mut record = Vec::new();
+        if session.write_tls(&mut record).is_ok() {
+            socket.send_now(&record);
+        }
+    }
+
     /// The address of the client, see [`Socket::peer_addr`].
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.inner.get_ref().0.peer_addr()
