@@ -121,7 +121,7 @@ impl Lots {
 
     /// Gives a listener its number, by which the claims of its connections name it. `None` where
     /// there are too many: its connections are not claimed.
-    pub fn enter(&self, readmission: Arc<dyn Readmission>) -> Option<u16> {
+    pub fn enter(&self, readmission: &Arc<dyn Readmission>) -> Option<u16> {
         let mut number = None;
         self.listeners.rcu(|listeners| {
             let mut listeners = Listeners::clone(listeners);
@@ -152,26 +152,19 @@ impl Lots {
     }
 
     /// Parks a connection at rest in the lot of the worker with this index. It must be busy, by its
-    /// claim.
-    ///
-    /// # Errors
-    ///
-    /// Gives it back where it has to stay with a task: it has no claim, or bytes that were read of
-    /// it; or the lots are closed.
-    pub fn park(&self, stream: Stream, worker: usize) -> Result<(), Stream> {
-        let Some(lot) = self.lots.get(worker).filter(|_| !self.closed.load(Relaxed)) else {
-            return Err(stream);
-        };
-        let entering = lock(&lot.entering);
+    /// claim. Gives it back where it has to stay with a task: it has no claim, or bytes that were
+    /// read of it; or the lots are closed.
+    #[must_use]
+    pub fn park(&self, stream: Stream, worker: usize) -> Option<Stream> {
+        let Some(lot) = self.lots.get(worker) else { return Some(stream) };
+        let _entering = lock(&lot.entering);
         if self.closed.load(Relaxed) {
-            return Err(stream);
+            return Some(stream);
         }
-        let entered = match stream {
-            Stream::Plain(socket) => lot.enter(socket, worker).map_err(Stream::Plain),
-            Stream::Tls(tls) => lot.enter_tls(tls, worker).map_err(Stream::Tls),
-        };
-        drop(entering);
-        entered
+        match stream {
+            Stream::Plain(socket) => lot.enter(socket, worker).map(Stream::Plain),
+            Stream::Tls(tls) => lot.enter_tls(tls, worker).map(Stream::Tls),
+        }
     }
 
     /// Sees to it that each lot is watched: by its own worker, and while that is stuck by another
@@ -339,40 +332,41 @@ impl Lot {
         })
     }
 
-    /// Parks a connection in clear text.
-    fn enter(&self, mut socket: Socket, worker: usize) -> Result<(), Socket> {
-        let Some(claim) = socket.claim() else { return Err(socket) };
+    /// Parks a connection in clear text, or gives it back.
+    fn enter(&self, mut socket: Socket, worker: usize) -> Option<Socket> {
+        let Some(claim) = socket.claim() else { return Some(socket) };
         if socket.has_read_ahead() || socket.leave_reactor().is_err() {
-            return Err(socket);
+            return Some(socket);
         }
         let registered = socket.lot() == Some(worker);
         let watched =
             socket.fd().is_some_and(|fd| self.watch(fd, Key::of(claim), registered).is_ok());
         if !watched {
-            return Err(socket);
+            return Some(socket);
         }
         claim.belongs_to(worker);
         self.parked.fetch_add(1, Relaxed);
         socket.park();
-        Ok(())
+        None
     }
 
-    /// Parks a connection under TLS, whose session has nothing to hand out or to send.
-    fn enter_tls(&self, mut tls: Box<TlsStream>, worker: usize) -> Result<(), Box<TlsStream>> {
-        let Some(claim) = tls.socket().claim() else { return Err(tls) };
+    /// Parks a connection under TLS, whose session has nothing to hand out or to send; or
+    /// gives it back.
+    fn enter_tls(&self, mut tls: Box<TlsStream>, worker: usize) -> Option<Box<TlsStream>> {
+        let Some(claim) = tls.socket().claim() else { return Some(tls) };
         if !tls.is_at_rest() || tls.leave_reactor().is_err() {
-            return Err(tls);
+            return Some(tls);
         }
         let (key, since) = (Key::of(claim), Tick::now());
         let watched = tls.socket().fd().is_some_and(|fd| self.watch(fd, key, false).is_ok());
         if !watched {
-            return Err(tls);
+            return Some(tls);
         }
         claim.belongs_to(worker);
         self.parked.fetch_add(1, Relaxed);
         let session = Session { stream: tls, generation: key.generation, since };
         lock(&self.sessions).insert(key.number, session);
-        Ok(())
+        None
     }
 
     /// Tells of the next bytes, or the end, of a connection once. What was told of before stays in

@@ -5,8 +5,8 @@ use crate::{Error, Listen, ListenError, Options, reception::Door, reception::nam
 use arc_swap::ArcSwap;
 use ripstop_http::{Handler, Shared};
 use ripstop_net::{
-    Address, Connections, Gate, Inherited, Listener, ListenerConnections, Lots, Refreshed, Tls,
-    connections_by_descriptors,
+    Address, Connections, Gate, Inherited, Listener, ListenerConnections, Lots, Readmission,
+    Refreshed, Tls, connections_by_descriptors,
 };
 use ripstop_work::Workers;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -170,7 +170,8 @@ impl<S: Handler + Sync> Gates<S> {
             lots: self.lots.clone(),
             number: None,
         };
-        let number = self.lots.enter(Arc::new(door.clone()));
+        let readmission: Arc<dyn Readmission> = Arc::new(door.clone());
+        let number = self.lots.enter(&readmission);
         let door = Door { number, ..door };
         let plain = tls.is_none();
         let gate = Gate::open(listener, door, self.workers.clone(), options.placement, plain)

@@ -119,10 +119,9 @@ impl<S: Handler> Door<S> {
     /// Serves the connection until it is over or parked.
     async fn serve(self, mut stream: Stream, mut begin: Begin, worker: Arc<Worker>) {
         while let Served::Parks(rested) = self.serve_once(stream, begin, &worker).await {
-            match self.park(rested, &worker) {
-                Ok(()) => return,
-                Err((back, earlier)) => (stream, begin) = (back, Begin::Again(earlier)),
-            }
+            let Some(back) = self.park(rested, &worker) else { return };
+            begin = Begin::Again(earlier(&back));
+            stream = back;
         }
     }
 
@@ -143,15 +142,12 @@ impl<S: Handler> Door<S> {
     }
 
     /// Puts a connection that rests into its worker's lot, or gives it back to be served on.
-    fn park(&self, rested: Rested<Stream>, worker: &Worker) -> Result<(), (Stream, Earlier)> {
+    fn park(&self, rested: Rested<Stream>, worker: &Worker) -> Option<Stream> {
         let Rested { io: stream, requests } = rested;
         if let Some(claim) = stream.claim() {
             claim.set_facts(&Facts { requests, ..claim.facts() });
         }
-        self.lots.park(stream, worker.index()).map_err(|stream| {
-            let earlier = earlier(&stream);
-            (stream, earlier)
-        })
+        self.lots.park(stream, worker.index())
     }
 }
 
