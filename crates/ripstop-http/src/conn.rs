@@ -29,6 +29,8 @@ pub(crate) struct Conn {
     requests: AtomicU32,
     /// HTTP/1: the connection's claim, if others may take it while it rests.
     claim: Option<Claim>,
+    /// HTTP/1: it has just come from another worker.
+    pub(crate) has_moved: bool,
     /// HTTP/1: the claim says that it rests.
     resting: AtomicBool,
     /// HTTP/1: hyper waits for bytes, so that what it has read is no whole request.
@@ -157,6 +159,7 @@ impl Conn {
             open: AtomicUsize::new(0),
             requests: AtomicU32::new(earlier.map(|earlier| earlier.requests).unwrap_or_default()),
             claim,
+            has_moved: earlier.is_some_and(|earlier| earlier.moved),
             resting: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             lost: AtomicBool::new(false),
@@ -173,6 +176,11 @@ impl Conn {
         self.open.load(Relaxed) == 0
     }
 
+    /// Whether more than one exchange is open.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.open.load(Relaxed) > 1
+    }
+
     /// HTTP/1: whether nothing is owed and nothing on its way: only then may the driver write,
     /// and only then does the peer's time run.
     pub(crate) fn is_at_rest(&self) -> bool {
@@ -183,11 +191,17 @@ impl Conn {
     /// and nothing of a next request was read. hyper has read all that the guard let pass, and waits
     /// for more: so what it holds would be a part of a message, and the guard says that there is none.
     pub(crate) fn rests(&self) {
-        let between = matches!(self.reading(), Reading::Between | Reading::Fresh);
-        if between && self.waits.load(Relaxed) && !self.is_resting() {
+        let fresh = self.reading() == Reading::Fresh;
+        if (fresh || self.is_between()) && !self.is_resting() {
             self.resting.store(true, Relaxed);
             self.claim.inspect(|claim| claim.rest());
         }
+    }
+
+    /// HTTP/1: whether, at rest, it is between two requests for certain, so that it can leave its
+    /// task.
+    pub(crate) fn is_between(&self) -> bool {
+        self.reading() == Reading::Between && self.waits.load(Relaxed)
     }
 
     /// HTTP/1: whether others may take the connection at this moment.

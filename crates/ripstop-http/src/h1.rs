@@ -10,6 +10,7 @@ use crate::{
     dispatch::dispatch,
     handler::{Handler, ResponseBody},
     handling::Handling,
+    ledger::{Ledger, Paid},
     outgoing::Outgoing,
     progress::Wait,
     seam::Seam,
@@ -50,8 +51,8 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) enum End<I> {
     /// It is over.
     Closed,
-    /// It is idle, and leaves its task.
-    Parks(I),
+    /// It is idle, and leaves its task: for the worker of this index, or until it is used again.
+    Rests(I, Option<usize>),
     /// It speaks HTTP/2; these bytes of it were read.
     Http2(Wire<I>, Bytes),
 }
@@ -68,7 +69,8 @@ where
     let again = conn.reading() == Reading::Between;
     let seam = Seam::new(io, ends.poll_readable(), conn.clone(), again);
     let mut http = builder(conn).serve_connection(seam, exchanges);
-    let mut way = Way { asked_to_end: false, parks: ends.parks() };
+    let ledger = Ledger::new(conn.has_moved);
+    let mut way = Way { asked_to_end: false, parks: ends.parks(), ledger };
     let step = poll_fn(|cx| drive(Pin::new(&mut http), conn, &mut way, cx)).await;
     if let Step::Switch = step {
         switch(http, conn).await;
@@ -79,9 +81,11 @@ where
     let wire = ends.of(io);
     match step {
         Step::Lost => {}
-        Step::Park if kept.is_empty() && parts.read_buf.is_empty() => return End::Parks(wire.io),
-        // Cannot be: it rested, and somebody who resumes it would read from the middle of a request.
-        Step::Park => wire.reset(),
+        Step::Rest(to) if kept.is_empty() && parts.read_buf.is_empty() => {
+            return End::Rests(wire.io, to);
+        }
+        // Cannot be: it rested, and whoever goes on with it would begin in the middle of a request.
+        Step::Rest(_) => wire.reset(),
         Step::Http2 => return End::Http2(wire, kept.freeze()),
         Step::Finished => {
             let read_whole = conn.reading() == Reading::Between
@@ -126,8 +130,8 @@ enum Step {
     Http2,
     /// It becomes a tunnel.
     Switch,
-    /// It has been idle for long enough to leave its task.
-    Park,
+    /// It leaves its task, being idle, for the worker of this index or until it is used again.
+    Rest(Option<usize>),
     /// Somebody else has it.
     Lost,
 }
@@ -138,6 +142,8 @@ struct Way {
     asked_to_end: bool,
     /// The connection can leave its task.
     parks: bool,
+    /// What it costs.
+    ledger: Ledger,
 }
 
 /// Polls hyper between looks at the deadlines before and at the reading side after.
@@ -163,10 +169,12 @@ where
             http.as_mut().graceful_shutdown();
         }
     }
+    let paid = Paid::begin(conn.worker.load());
     let mut polled = http.as_mut().poll(cx);
     if polled.is_pending() && conn.begins_end_watch() {
         polled = http.as_mut().poll(cx);
     }
+    way.ledger.pay(&paid);
     if conn.is_lost() {
         return Poll::Ready(Step::Lost);
     }
@@ -182,7 +190,7 @@ where
         }
         _ => {}
     }
-    if conn.is_at_rest() { at_rest(conn, way) } else { Poll::Pending }
+    if conn.is_at_rest() { at_rest(conn, way, &paid) } else { Poll::Pending }
 }
 
 /// What follows from how hyper ended.
@@ -225,7 +233,7 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
     } else if conn.is_at_rest() && progress.passed(Wait::Peer) {
         return Some(match conn.reading() {
             Reading::Head => Step::Refuse(Refusal::PeerTimeout),
-            Reading::Between if way.parks_in(conn).is_some() => Step::Park,
+            Reading::Between if way.parks_in(conn).is_some() => Step::Rest(None),
             _ => Step::Finished,
         });
     }
@@ -233,7 +241,10 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
 }
 
 /// No request is handled: what the reading side waits for.
-fn at_rest(conn: &Conn, way: &Way) -> Poll<Step> {
+fn at_rest(conn: &Conn, way: &Way, paid: &Paid) -> Poll<Step> {
+    if let Some(to) = way.moves(conn, paid) {
+        return Poll::Ready(Step::Rest(Some(to)));
+    }
     conn.rests();
     match conn.reading() {
         Reading::Preface => return Poll::Ready(Step::Http2),
@@ -258,6 +269,12 @@ impl Way {
         let timeouts = &conn.options.timeouts;
         let park = timeouts.park.filter(|_| self.parks && !self.asked_to_end)?;
         timeouts.idle.is_none_or(|idle| park < idle).then_some(park)
+    }
+
+    /// The worker that the connection should go on with, if it can and this one has too much to do.
+    fn moves(&self, conn: &Conn, paid: &Paid) -> Option<usize> {
+        let can = self.parks && !self.asked_to_end && conn.is_between() && !conn.is_resting();
+        can.then(|| self.ledger.moves(paid, conn.worker.load())).flatten()
     }
 }
 

@@ -19,7 +19,7 @@ use hyper::{
     service::Service,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ripstop_work::Ending;
+use ripstop_work::{Ending, Worker};
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
@@ -177,7 +177,15 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
         let progress = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
         // What comes without a request is the tunnel that a stream has become.
         let tunnel = progress.is_none().then(|| Tunnel::new(self.conn.clone()));
-        self.conn.worker.spawn(StreamTask { stream, progress, begun: false, tunnel });
+        let worker = &self.conn.worker;
+        // Frames stay with the connection; what makes them can run where there is room.
+        let guest = self.conn.is_busy().then(|| worker.with_room()).flatten();
+        let guest = guest.map(|other| Guest::new(worker, &other));
+        let task = StreamTask { stream, progress, begun: false, tunnel, guest };
+        match &task.guest {
+            Some(Guest { at, .. }) => at.clone().spawn(task),
+            None => worker.spawn(task),
+        }
     }
 }
 
@@ -189,6 +197,28 @@ pin_project_lite::pin_project! {
         progress: Option<Arc<Progress>>,
         begun: bool,
         tunnel: Option<Tunnel>,
+        guest: Option<Guest>,
+    }
+}
+
+/// A stream that runs on another worker than its connection: it is in flight there.
+struct Guest {
+    at: Arc<Worker>,
+    home: Arc<Worker>,
+}
+
+impl Guest {
+    fn new(home: &Arc<Worker>, at: &Arc<Worker>) -> Self {
+        home.load().request_ended();
+        at.load().request_begins();
+        Self { at: at.clone(), home: home.clone() }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.at.load().request_ended();
+        self.home.load().request_begins();
     }
 }
 

@@ -19,6 +19,7 @@ mod h2;
 mod handler;
 mod handling;
 mod lane;
+mod ledger;
 mod options;
 mod outgoing;
 mod progress;

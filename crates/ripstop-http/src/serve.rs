@@ -32,6 +32,8 @@ pub struct Earlier {
     pub requests: u32,
     /// The time since the accept.
     pub age: Duration,
+    /// It has just come from another worker.
+    pub moved: bool,
 }
 
 /// How a connection begins.
@@ -51,6 +53,8 @@ pub enum Served<I> {
     /// It has been idle for the time to park: to be begun again when there is something to read. Its
     /// claim is busy.
     Parks(Rested<I>),
+    /// It should go on with the worker of this index, which has less to do. Its claim is busy.
+    Moves(Rested<I>, usize),
 }
 
 /// A connection between two requests.
@@ -90,8 +94,12 @@ where
         Protocol::Http2 => (wire, Bytes::new()),
         Protocol::ByPreface => match h1::serve(wire, &conn, service.clone()).await {
             h1::End::Closed => return Served::Ended,
-            h1::End::Parks(io) => {
-                return Served::Parks(Rested { io, requests: conn.requests_so_far() });
+            h1::End::Rests(io, to) => {
+                let rested = Rested { io, requests: conn.requests_so_far() };
+                return match to {
+                    None => Served::Parks(rested),
+                    Some(worker) => Served::Moves(rested, worker),
+                };
             }
             h1::End::Http2(wire, read) => (wire, read),
         },

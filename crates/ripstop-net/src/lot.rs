@@ -20,7 +20,7 @@ use std::{
     os::fd::{AsFd, OwnedFd, RawFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -46,6 +46,8 @@ pub trait Readmission: Send + Sync + 'static {
 
 /// The lots of all workers.
 pub struct Lots {
+    /// The number of the server: a process may have several, and has one table of claims.
+    server: u16,
     lots: Vec<Lot>,
     listeners: ArcSwap<Listeners>,
     /// Nothing is parked any more.
@@ -114,7 +116,8 @@ impl Lots {
         let parked = list.iter().map(|worker| worker.load().parked());
         let lots = parked.map(|parked| Lot::new(parked.clone())).collect::<io::Result<_>>()?;
         let listeners = ArcSwap::default();
-        let lots = Arc::new(Self { lots, listeners, closed: AtomicBool::new(false) });
+        let (server, closed) = (number_of_server(), AtomicBool::new(false));
+        let lots = Arc::new(Self { server, lots, listeners, closed });
         lots.look_after(workers);
         Ok(lots)
     }
@@ -144,6 +147,20 @@ impl Lots {
             listeners[usize::from(number)] = None;
             listeners
         });
+    }
+
+    /// Makes an accepted connection, of the listener with this number and of the worker with this
+    /// index, known to others than its task. Without memory for claims it stays with its task.
+    pub fn claim(&self, socket: &mut Socket, listener: u16, worker: usize) {
+        socket.enter_claims(self.server, listener);
+        socket.claim().inspect(|claim| claim.belongs_to(worker));
+    }
+
+    /// The connections at rest of the worker with this index.
+    fn at_rest(&self, worker: usize) -> impl Iterator<Item = Resting> {
+        let of =
+            move |at: &Resting| at.facts.server == self.server && usize::from(at.worker) == worker;
+        claims().into_iter().flat_map(Claims::at_rest).filter(of)
     }
 
     /// How many connections are parked.
@@ -193,7 +210,7 @@ impl Lots {
     /// worker `to`. Returns how many.
     fn rescue(&self, from: usize, to: &Arc<Worker>) -> usize {
         let Some(claims) = claims() else { return 0 };
-        let idle = claims.at_rest().filter(|at| !at.parked && usize::from(at.worker) == from);
+        let idle = self.at_rest(from).filter(|at| !at.parked);
         let mut rescued = 0;
         for at in idle {
             // What is beyond the numbers of listeners is nobody's.
@@ -226,10 +243,9 @@ impl Lots {
 
     /// Closes up to `most` connections, those first that were parked first. Returns how many.
     pub fn relieve(&self, most: usize) -> usize {
-        let Some(claims) = claims() else { return 0 };
         let now = Tick::now();
-        let mut ages: Vec<_> =
-            claims.at_rest().filter(|at| at.parked).map(|at| now.since(at.since)).collect();
+        let all = (0..self.lots.len()).flat_map(|index| self.at_rest(index));
+        let mut ages: Vec<_> = all.filter(|at| at.parked).map(|at| now.since(at.since)).collect();
         if ages.is_empty() || most == 0 {
             return 0;
         }
@@ -254,18 +270,15 @@ impl Lots {
         if self.parked() == 0 {
             return 0;
         }
-        let Some(claims) = claims() else { return 0 };
         let now = Tick::now();
         let mut closed = 0;
         for (index, lot) in self.lots.iter().enumerate() {
             let entering = lock(&lot.entering);
             let mut ended = Vec::new();
-            for at in claims.at_rest() {
-                let is_ours = at.parked && usize::from(at.worker) == index;
-                if !is_ours || !goes(&at.facts, at.since, now) {
-                    continue;
+            for at in self.at_rest(index).filter(|at| at.parked) {
+                if goes(&at.facts, at.since, now) {
+                    ended.extend(self.unpark(lot, at.number, at.generation));
                 }
-                ended.extend(self.unpark(lot, at.number, at.generation));
             }
             ended.extend(lot.sessions_where(|session| {
                 let facts = session.stream.socket().claim().map(Claim::facts);
@@ -433,6 +446,13 @@ impl Lot {
         into.extend(events[..count].iter().map(|event| Key::from_data(event.data)));
         Ok(())
     }
+}
+
+/// A number for one more server of this process. After 65536 of them, one that has ended long ago
+/// gives it.
+fn number_of_server() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 /// Wakes connections of a lot as long as the worker is one of those who watch it.

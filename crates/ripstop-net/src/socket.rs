@@ -107,11 +107,11 @@ impl Socket {
     }
 
     /// Claims the connection, of the listener with this number, which from now on can be found by
-    /// others. Without memory for claims it stays with its task.
-    pub fn enter_claims(&mut self, listener: u16) {
+    /// others of its server. Without memory for claims it stays with its task.
+    pub(crate) fn enter_claims(&mut self, server: u16, listener: u16) {
         let counted = self.ticket.as_ref().is_some_and(Ticket::counts_client);
         let (peer, unix) = (self.peer, self.family() == Some(Family::Unix));
-        let facts = Facts { peer, listener, unix, counted, born: Tick::now(), requests: 0 };
+        let facts = Facts { peer, server, listener, unix, counted, born: Tick::now(), requests: 0 };
         self.claim = self.fd().and_then(|fd| claims()?.begin(fd, &facts)).map(Held);
     }
 

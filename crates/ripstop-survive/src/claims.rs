@@ -57,6 +57,8 @@ struct Entry {
     since: AtomicU32,
     /// [`Facts::requests`].
     requests: AtomicU32,
+    /// [`Facts::server`].
+    server: AtomicU16,
     /// [`Facts::listener`].
     listener: AtomicU16,
     /// [`Claim::belongs_to`].
@@ -83,7 +85,9 @@ const UNIX: u8 = 4;
 pub struct Facts {
     /// The address of the client; `None` on Unix sockets.
     pub peer: Option<SocketAddr>,
-    /// The number of the listener that accepted it.
+    /// The number of the server in its process.
+    pub server: u16,
+    /// The number of the listener, in its server, that accepted it.
     pub listener: u16,
     /// Whether it is a Unix socket. That has a peer, too, where a PROXY header named one.
     pub unix: bool,
@@ -172,7 +176,7 @@ impl Claims {
         duplicate.ok().map(|fd| (fd, facts))
     }
 
-    /// The claims that are idle or parked, by their descriptors' numbers.
+    /// The claims that are idle or parked, of whatever server, by their descriptors' numbers.
     pub fn at_rest(&'static self) -> impl Iterator<Item = Resting> {
         let used = RawFd::try_from(self.header.used.load(Relaxed)).unwrap_or(RawFd::MAX);
         (0..used).zip(self.entries).filter_map(|(number, entry)| {
@@ -313,6 +317,7 @@ impl Entry {
         let counted = if facts.counted { COUNTED } else { 0 };
         let unix = if facts.unix { UNIX } else { 0 };
         self.flags.store(peer | counted | unix, Relaxed);
+        self.server.store(facts.server, Relaxed);
         self.listener.store(facts.listener, Relaxed);
         self.born.store(facts.born.0, Relaxed);
         self.requests.store(facts.requests, Relaxed);
@@ -322,6 +327,7 @@ impl Entry {
         let flags = self.flags.load(Relaxed);
         Facts {
             peer: (flags & PEER != 0).then(|| self.peer()),
+            server: self.server.load(Relaxed),
             listener: self.listener.load(Relaxed),
             unix: flags & UNIX != 0,
             counted: flags & COUNTED != 0,

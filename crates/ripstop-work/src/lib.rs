@@ -35,7 +35,7 @@ mod workers;
 pub use blocking::blocking;
 pub use clock::{Clock, Deadlines, Registered};
 pub use error::Error;
-pub use load::LoadCell;
+pub use load::{LoadCell, Relief};
 pub use queue::{Full, Job, JobError, JobHandle, Queue, QueueState};
 pub use routes::{Route, RouteState, Routes};
 pub use sink::{Note, Sink, Target};

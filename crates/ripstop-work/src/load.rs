@@ -1,9 +1,10 @@
-//! A worker's load, as its tasks and the watchdog write it and placement reads it.
+//! A worker's load, as its tasks and the watchdog write it and placement reads it; and what it is
+//! asked to give away.
 
-use ripstop_balance::Load;
+use ripstop_balance::{Load, Order};
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 /// Counters of one worker. All of them are hints: relaxed, never used to synchronise.
@@ -19,6 +20,34 @@ pub struct LoadCell {
     pub(crate) busy_percent: AtomicU8,
     /// Written by the watchdog: no thread of the worker makes progress.
     pub(crate) stuck: AtomicBool,
+    /// Connections that it should give away; a [`Relief`], 0 for none.
+    relief: AtomicU64,
+}
+
+/// What a worker is asked to give away in a window of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relief {
+    /// The number of the window.
+    pub window: u32,
+    /// The index of the worker that gets it.
+    pub to: u16,
+    /// What is left of it, in thousandths of a worker's time.
+    pub permille: u16,
+}
+
+impl Relief {
+    /// The length of a window.
+    pub const WINDOW: std::time::Duration = crate::watchdog::WINDOW;
+
+    fn to_word(self) -> u64 {
+        u64::from(self.window) << 32 | u64::from(self.to) << 16 | u64::from(self.permille)
+    }
+
+    fn of(word: u64) -> Option<Self> {
+        // Each a part of the word, by a truncation that is meant.
+        let (window, to, permille) = ((word >> 32) as u32, (word >> 16) as u16, word as u16);
+        (word != 0).then_some(Self { window, to, permille })
+    }
 }
 
 impl LoadCell {
@@ -29,6 +58,30 @@ impl LoadCell {
     /// The count of connections that have no task, to be moved by whoever parks them.
     pub fn parked(&self) -> &Arc<AtomicUsize> {
         &self.parked
+    }
+
+    /// What the worker is asked to give away, if its connections should move.
+    pub fn relief(&self) -> Option<Relief> {
+        Relief::of(self.relief.load(Relaxed))
+    }
+
+    /// Takes a connection that costs so much out of what is to be given away, in this window. False
+    /// where that is more than is left.
+    pub fn gives(&self, window: u32, permille: u16) -> bool {
+        let less = |word| {
+            let relief = Relief::of(word).filter(|relief| relief.window == window)?;
+            let permille = relief.permille.checked_sub(permille)?;
+            Some(Relief { permille, ..relief }.to_word())
+        };
+        self.relief.fetch_update(Relaxed, Relaxed, less).is_ok()
+    }
+
+    /// Asks for this in the window, or for nothing.
+    pub(crate) fn ask(&self, window: u32, order: Option<Order>) {
+        let relief = order.and_then(|order| {
+            Some(Relief { window, to: u16::try_from(order.to).ok()?, permille: order.permille })
+        });
+        self.relief.store(relief.map_or(0, Relief::to_word), Relaxed);
     }
 
     /// Counts a request that is being handled from now on.

@@ -19,6 +19,7 @@ use crate::{
     wall,
     workers::Crew,
 };
+use ripstop_balance::Mover;
 use ripstop_tears::{Kind, Sighting};
 use std::{
     io,
@@ -37,6 +38,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// How long the watchdog sleeps at most: the bell is rung without a fence, so a ring can be
 /// missed, and is then made up for by this.
 const NAP: Duration = Duration::from_secs(1);
+
+/// How long loads are looked at before connections move.
+pub(crate) const WINDOW: Duration = Duration::from_millis(100);
 
 /// The watchdog's thread.
 #[derive(Debug)]
@@ -148,6 +152,9 @@ struct Round<'a> {
     life: &'a Life,
     workers: Vec<WatchedWorker>,
     executors: WatchedExecutors,
+    mover: Mover,
+    /// When the last window ended, and its number.
+    window: (Duration, u32),
     period: Duration,
     now: Duration,
     last_moved: Duration,
@@ -160,6 +167,8 @@ impl<'a> Round<'a> {
             life,
             workers: Vec::new(),
             executors: WatchedExecutors::new(crew),
+            mover: Mover::default(),
+            window: (life.start.elapsed(), 1),
             period: crew.options.stall / 4,
             now: life.start.elapsed(),
             last_moved: life.start.elapsed(),
@@ -179,6 +188,23 @@ impl<'a> Round<'a> {
             self.last_moved = self.now;
         }
         self.act(supervisor);
+        self.balance();
+    }
+
+    /// At the end of a window, asks workers to give connections away, or to stop that.
+    fn balance(&mut self) {
+        let (last, number) = self.window;
+        if self.now.saturating_sub(last) < WINDOW {
+            return;
+        }
+        let next = number.wrapping_add(1).max(1);
+        self.window = (self.now, next);
+        let list = self.crew.list();
+        let loads: Vec<_> = list.iter().map(|worker| worker.load().snapshot()).collect();
+        let order = self.mover.judge(&loads);
+        for (index, worker) in list.iter().enumerate() {
+            worker.load().ask(next, order.filter(|order| order.from == index));
+        }
     }
 
     /// Follows the list of workers, as those who are replaced leave it.

@@ -10,6 +10,7 @@ use crate::{
     wall,
     workers::{Common, Crew},
 };
+use ripstop_balance::spread;
 use ripstop_tears::Tears;
 use std::{
     future::Future,
@@ -90,6 +91,15 @@ impl Worker {
     /// The worker's coarse clock.
     pub fn clock(&self) -> &Arc<Clock> {
         &self.clock
+    }
+
+    /// The worker that should run one more stream of a connection of this one, if another has more
+    /// room.
+    pub fn with_room(&self) -> Option<Arc<Worker>> {
+        let list = self.common.list.upgrade()?;
+        let list = list.load();
+        let loads: Vec<_> = list.iter().map(|worker| worker.load.snapshot()).collect();
+        spread(self.index, &loads).and_then(|index| list.get(index)).cloned()
     }
 
     /// The task queue.

@@ -12,7 +12,7 @@ use ripstop_tears::Tears;
 use std::{
     num::NonZeroUsize,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, watch};
@@ -79,7 +79,7 @@ pub(crate) struct Crew {
     pub(crate) bell: Arc<Bell>,
     pub(crate) common: Common,
     pub(crate) executors: Executors,
-    list: ArcSwap<Vec<Arc<Worker>>>,
+    list: Arc<ArcSwap<Vec<Arc<Worker>>>>,
     /// The parked connections of each worker, by index.
     pub(crate) parked: Vec<Arc<AtomicUsize>>,
     /// Workers that others have replaced, until the last of their connections has ended.
@@ -97,6 +97,8 @@ pub(crate) struct Common {
     pub(crate) queue: Queue,
     pub(crate) routes: Arc<Routes>,
     pub(crate) tears: Tears,
+    /// All workers; they do not keep each other.
+    pub(crate) list: Weak<ArcSwap<Vec<Arc<Worker>>>>,
 }
 
 /// All workers, as they were at one moment, by their indices.
@@ -227,12 +229,13 @@ impl Crew {
         let routes = Arc::new(Routes::new(options.stall));
         let queue = Queue::new(bounds, routes.clone());
         let bell = Arc::<Bell>::default();
+        let list = Arc::<ArcSwap<Vec<Arc<Worker>>>>::default();
         let crew = Self {
             executors: Executors::new(queue.clone(), bell.clone(), tears.clone()),
             options: options.clone(),
             bell,
-            common: Common { queue, routes, tears },
-            list: ArcSwap::default(),
+            common: Common { queue, routes, tears, list: Arc::downgrade(&list) },
+            list,
             parked: (0..options.workers.get()).map(|_| Arc::default()).collect(),
             retired: Mutex::default(),
             ending: Mutex::new(Ending::NotYet),

@@ -41,6 +41,7 @@ pub(crate) fn open(
         // Of its own and without a limit: health is told when the server is full, too.
         connections: Connections::new(UNLIMITED).listener(options.name, None),
         handshake_timeout: Duration::from_secs(10),
+        workers: workers.clone(),
         lots: lots.clone(),
         number: None,
     };

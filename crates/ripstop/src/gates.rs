@@ -167,6 +167,7 @@ impl<S: Handler + Sync> Gates<S> {
             tls: tls.clone(),
             connections: connections.clone(),
             handshake_timeout: options.handshake_timeout,
+            workers: self.workers.clone(),
             lots: self.lots.clone(),
             number: None,
         };

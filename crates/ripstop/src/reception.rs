@@ -13,7 +13,7 @@ use ripstop_net::{
     TlsFacts, proxy,
 };
 use ripstop_survive::{Claim, Facts, Tick};
-use ripstop_work::Worker;
+use ripstop_work::{Worker, Workers};
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -27,6 +27,7 @@ pub(crate) struct Door<S> {
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: Arc<ListenerConnections>,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) workers: Arc<Workers>,
     /// Where its connections are parked.
     pub(crate) lots: Arc<Lots>,
     /// The listener's number there; without one its connections stay with their tasks.
@@ -111,15 +112,19 @@ impl<S: Handler> Door<S> {
     /// Makes the connection known to others than its task.
     fn claim(&self, socket: &mut Socket, worker: &Worker) {
         if let Some(number) = self.number {
-            socket.enter_claims(number);
-            socket.claim().inspect(|claim| claim.belongs_to(worker.index()));
+            self.lots.claim(socket, number, worker.index());
         }
     }
 
     /// Serves the connection until it is over or parked.
     async fn serve(self, mut stream: Stream, mut begin: Begin, worker: Arc<Worker>) {
-        while let Served::Parks(rested) = self.serve_once(stream, begin, &worker).await {
-            let Some(back) = self.park(rested, &worker) else { return };
+        loop {
+            let left = match self.serve_once(stream, begin, &worker).await {
+                Served::Ended => None,
+                Served::Parks(rested) => self.park(rested, &worker),
+                Served::Moves(rested, to) => self.give(rested, to),
+            };
+            let Some(back) = left else { return };
             begin = Begin::Again(earlier(&back));
             stream = back;
         }
@@ -143,18 +148,27 @@ impl<S: Handler> Door<S> {
 
     /// Puts a connection that rests into its worker's lot, or gives it back to be served on.
     fn park(&self, rested: Rested<Stream>, worker: &Worker) -> Option<Stream> {
-        let Rested { io: stream, requests } = rested;
-        if let Some(claim) = stream.claim() {
-            claim.set_facts(&Facts { requests, ..claim.facts() });
+        self.lots.park(remembered(rested), worker.index())
+    }
+
+    /// Gives a connection that rests to the worker of this index, or back where there is none.
+    fn give(&self, rested: Rested<Stream>, to: usize) -> Option<Stream> {
+        let mut stream = remembered(rested);
+        let Some(worker) = self.workers.list().get(to).cloned() else { return Some(stream) };
+        // Without its reactor the connection is closed.
+        if stream.leave_reactor().is_ok() {
+            self.lots.readmit(stream, &worker);
         }
-        self.lots.park(stream, worker.index())
+        None
     }
 }
 
 impl<S: Handler + Sync> Readmission for Door<S> {
     fn readmit(&self, stream: Stream, worker: &Arc<Worker>) {
-        let begin = Begin::Again(earlier(&stream));
-        stream.claim().inspect(|claim| claim.belongs_to(worker.index()));
+        let claim = stream.claim();
+        let moved = claim.is_some_and(|claim| claim.worker() != worker.index());
+        let begin = Begin::Again(Earlier { moved, ..earlier(&stream) });
+        claim.inspect(|claim| claim.belongs_to(worker.index()));
         worker.spawn_connection(self.clone().serve(stream, begin, worker.clone()));
     }
 
@@ -176,12 +190,22 @@ fn protocol(stream: &Stream) -> Protocol {
     }
 }
 
+/// A connection whose claim knows what has come by it.
+fn remembered(rested: Rested<Stream>) -> Stream {
+    let Rested { io: stream, requests } = rested;
+    if let Some(claim) = stream.claim() {
+        claim.set_facts(&Facts { requests, ..claim.facts() });
+    }
+    stream
+}
+
 /// What was before on a connection that has rested.
 fn earlier(stream: &Stream) -> Earlier {
     let facts = stream.claim().map(Claim::facts);
     facts.map_or_else(Earlier::default, |facts| Earlier {
         requests: facts.requests,
         age: Tick::now().since(facts.born),
+        moved: false,
     })
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 fn facts(peer: Option<&str>) -> Facts {
     let peer = peer.map(|peer| peer.parse().expect("an address"));
-    Facts { peer, listener: 3, unix: true, counted: true, born: Tick(7), requests: 9 }
+    Facts { peer, server: 2, listener: 3, unix: true, counted: true, born: Tick(7), requests: 9 }
 }
 
 /// A connection with its claim, and the other end.

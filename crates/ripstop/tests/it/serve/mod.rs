@@ -15,6 +15,7 @@ mod levers;
 mod limits;
 mod listeners;
 pub(crate) mod load;
+mod moving;
 mod parking;
 mod placement;
 pub(crate) mod program;
