@@ -130,7 +130,8 @@ fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity
     let waited = after.waited.saturating_sub(before.waited);
     if on_cpu * 2 >= elapsed {
         Some(Activity::Spinning)
-    } else if waited * 2 > elapsed {
+    } else if waited * 2 > elapsed || after.state == 'R' {
+        // The kernel counts a wait when it is over: one that goes on is in neither number.
         None
     } else {
         Some(Activity::Asleep)
@@ -156,15 +157,16 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(on_cpu: u64, waited: u64, activity: Option<Activity>) {
+    fn check(on_cpu: u64, waited: u64, state: char, activity: Option<Activity>) {
         let usage = |on_cpu, waited| Usage {
             on_cpu: Duration::from_millis(on_cpu),
             waited: Duration::from_millis(waited),
-            state: 'S',
+            state,
         };
         let elapsed = Duration::from_millis(10);
         let seen = super::activity(&usage(5, 7), &usage(5 + on_cpu, 7 + waited), elapsed);
-        assert_eq!(seen, activity, "{on_cpu} ms on a processor, {waited} ms in the way to one");
+        let text = format!("{on_cpu} ms on a processor, {waited} ms in the way to one, {state}");
+        assert_eq!(seen, activity, "{text}");
     }
 
     #[test]
@@ -178,10 +180,16 @@ mod tests {
 
     #[test]
     fn a_thread_that_had_no_processor_is_not_to_blame() {
-        check(0, 0, Some(Activity::Asleep));
-        check(4, 5, Some(Activity::Asleep));
-        check(5, 5, Some(Activity::Spinning));
-        check(10, 0, Some(Activity::Spinning));
-        check(4, 6, None);
+        check(0, 0, 'S', Some(Activity::Asleep));
+        check(4, 5, 'S', Some(Activity::Asleep));
+        check(5, 5, 'R', Some(Activity::Spinning));
+        check(10, 0, 'R', Some(Activity::Spinning));
+        check(4, 6, 'S', None);
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_a_processor_all_the_time_is_not_to_blame() {
+        check(0, 0, 'R', None);
+        check(4, 5, 'R', None);
     }
 }
