@@ -1,6 +1,6 @@
 //! Stalls: what is said of a handler that blocks its thread, and that its route is queued.
 
-use ripstop::{Activity, Kind, RouteState, Tear};
+use ripstop::{Activity, Kind, Lane, Options, RouteState, Tear};
 use ripstop_testkit::{Client, Signal, until};
 use std::time::{Duration, Instant};
 
@@ -27,14 +27,20 @@ fn a_short_stall_is_counted_and_charged_but_not_reported() {
     let site = Site::start(&options(1, 1));
     let (mut client, mut other) = (site.client(), site.client());
     assert_eq!(other.get("/").unwrap().text(), "hello");
-    let begin = Instant::now();
-    assert!(client.get("/wedge/50").unwrap().text().starts_with("rip-w0"));
-    let lasted = begin.elapsed();
+    let mut longest = Duration::ZERO;
+    // One during which the machine does not run the watchdog is nobody's fault.
+    let charged = until(SOON, || {
+        let begin = Instant::now();
+        assert!(client.get("/wedge/50").unwrap().text().starts_with("rip-w0"));
+        longest = longest.max(begin.elapsed());
+        !site.handle().routes().is_empty()
+    });
+    assert!(charged, "{longest:?}");
     let route = site.route("GET /wedge/{}", |route| route.stalls > 0);
-    assert!(route.stalls == 1 && !is_queued(&route), "{route:?}");
+    assert_eq!(is_queued(&route), route.stalls > 1, "{route:?}");
     assert!(until(SOON, || site.handle().tears().count(Kind::Stall) > 0));
     // On a machine that did not run it in time, it was longer than it meant to be.
-    assert!(site.reports(Kind::Stall).is_empty() || lasted >= REPORTED, "{lasted:?}");
+    assert!(site.reports(Kind::Stall).is_empty() || longest >= REPORTED, "{longest:?}");
     assert_eq!(other.get("/").unwrap().text(), "hello");
     drop((client, other));
     site.ends_whole(&[Kind::Stall]);
@@ -73,7 +79,8 @@ fn a_stall_is_reported_asleep_with_its_request_and_its_stack() {
 #[test]
 fn a_stall_that_burns_its_thread_is_reported_as_spinning() {
     let _alone = alone();
-    let site = Site::start(&options(1, 1));
+    // Inline, however often it stalls: of an executor there are no reports.
+    let site = Site::start(&Options { lane: Lane::Inline, ..options(1, 1) });
     // Where the machine does not run the thread for half of the time, nobody can know.
     let mut stalls = 0;
     let spinning = until(SOON, || {
