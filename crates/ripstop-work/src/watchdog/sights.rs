@@ -122,19 +122,20 @@ impl Slow {
 /// What a thread did between two looks at what it had used; `None` if it had to wait for a
 /// processor most of the time.
 fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity> {
+    let asleep = matches!(after.state, 'S' | 'D').then_some(Activity::Asleep);
     if elapsed.is_zero() {
         // The watchdog came late, and saw in one look that it was slow and what came of it.
-        return matches!(after.state, 'S' | 'D').then_some(Activity::Asleep);
+        return asleep;
     }
     let on_cpu = after.on_cpu.saturating_sub(before.on_cpu);
     let waited = after.waited.saturating_sub(before.waited);
     if on_cpu * 2 >= elapsed {
         Some(Activity::Spinning)
-    } else if waited * 2 > elapsed || after.state == 'R' {
-        // The kernel counts a wait when it is over: one that goes on is in neither number.
+    } else if waited * 2 > elapsed {
         None
     } else {
-        Some(Activity::Asleep)
+        // The kernel counts a wait when it is over: one that goes on is in neither number.
+        asleep
     }
 }
 
@@ -191,5 +192,6 @@ mod tests {
     fn a_thread_that_waits_for_a_processor_all_the_time_is_not_to_blame() {
         check(0, 0, 'R', None);
         check(4, 5, 'R', None);
+        check(0, 0, 'T', None);
     }
 }
