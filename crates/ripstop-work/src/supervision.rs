@@ -7,6 +7,7 @@
 //! | a poll of a worker | the same for [`REPORT_AFTER`] | a tear report, with the stack |
 //! | a poll of a worker, or for a request | the same for [`Options::lost`](crate::Options::lost) | its thread counts as lost; an executor's is reported |
 //! | a worker | more stuck threads than spares | *drowned*: no placement, its leases go to others; a report after [`REPORT_AFTER`] |
+//! | a drowned worker | a thread of it only waits for a processor | its time begins anew |
 //! | a drowned worker | no other is left for [`NONE_LEFT`], or for [`LOST_AFTER`] | a fresh one takes its place |
 //! | an executor | it is gone | another is started |
 //! | executors | more than are needed for [`LINGER`] | the surplus ends |

@@ -46,8 +46,8 @@ pub(crate) const WINDOW: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     life: Arc<Life>,
-    /// It was silent when its owner looked last.
-    was_silent: bool,
+    /// Since when it was silent when its owner looked last.
+    was_silent: Option<Duration>,
 }
 
 /// What a watchdog's thread and its owner know of each other.
@@ -71,21 +71,22 @@ impl Watchdog {
         let (crew, of_thread) = (crew.clone(), life.clone());
         let builder = thread::Builder::new().name("rip-watchdog".into());
         builder.spawn(move || watch(&crew, &of_thread, before))?;
-        Ok(Self { life, was_silent: false })
+        Ok(Self { life, was_silent: None })
     }
 
-    /// Whether it has been silent for two looks of its owner. Of two threads that were stopped
-    /// together, the owner may be the first to run again.
+    /// Whether it has been silent for two looks of its owner, without a look of its own in between.
+    /// Of two threads that were stopped together, the owner may be the first to run again, and so
+    /// it may the next time.
     pub(crate) fn stays_silent(&mut self) -> bool {
-        let silent = self.is_silent();
+        let silent = self.silent_since();
         let before = std::mem::replace(&mut self.was_silent, silent);
-        before && silent
+        silent.is_some() && before == silent
     }
 
-    /// Whether it should have looked long ago.
-    fn is_silent(&self) -> bool {
+    /// Its last look, if it should have looked long ago again.
+    fn silent_since(&self) -> Option<Duration> {
         let looked = Duration::from_millis(self.life.looked.load(Relaxed));
-        self.life.start.elapsed().saturating_sub(looked) > SILENCE
+        (self.life.start.elapsed().saturating_sub(looked) > SILENCE).then_some(looked)
     }
 
     /// Starts another one in place of this.

@@ -59,6 +59,21 @@ impl Sights {
         }
     }
 
+    /// Whether a thread that is stuck has neither slept nor burned a processor for the time of a
+    /// stall: then it waits for one, and comes back when it gets it.
+    pub(super) fn is_starved(
+        &self,
+        thread: usize,
+        slot: &Slot,
+        stall: Duration,
+        now: Duration,
+    ) -> bool {
+        // What the watchdog came too late to see when it became slow is known at the next look.
+        let Some(slow) = self.slow.get(&thread) else { return true };
+        let (Some(before), Some(after)) = (&slow.usage, slot.thread.usage()) else { return false };
+        is_starved(before, &after, now.saturating_sub(slow.seen), stall)
+    }
+
     /// Charges the route with a stall, unless its thread had no processor to run on.
     fn charge(&mut self, event: &Event, slot: &Slot, now: Duration) {
         let Some(slow) = self.slow.get_mut(&event.thread) else { return };
@@ -122,9 +137,10 @@ impl Slow {
 /// What a thread did between two looks at what it had used; `None` if it had to wait for a
 /// processor most of the time.
 fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity> {
+    let asleep = matches!(after.state, 'S' | 'D').then_some(Activity::Asleep);
     if elapsed.is_zero() {
         // The watchdog came late, and saw in one look that it was slow and what came of it.
-        return matches!(after.state, 'S' | 'D').then_some(Activity::Asleep);
+        return asleep;
     }
     let on_cpu = after.on_cpu.saturating_sub(before.on_cpu);
     let waited = after.waited.saturating_sub(before.waited);
@@ -133,8 +149,16 @@ fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity
     } else if waited * 2 > elapsed {
         None
     } else {
-        Some(Activity::Asleep)
+        // The kernel counts a wait when it is over: one that goes on is in neither number.
+        asleep
     }
+}
+
+/// Whether a thread has only waited for a processor between two looks: it is not asleep, and has
+/// burned less than a stall.
+fn is_starved(before: &Usage, after: &Usage, elapsed: Duration, stall: Duration) -> bool {
+    let burned = after.on_cpu.saturating_sub(before.on_cpu);
+    burned < stall && activity(before, after, elapsed) != Some(Activity::Asleep)
 }
 
 /// A sighting of what a thread works on.
@@ -155,33 +179,61 @@ pub(crate) fn sight(kind: Kind, slot: &Slot) -> Sighting {
 mod tests {
     use super::*;
 
+    fn usage(on_cpu: u64, waited: u64, state: char) -> Usage {
+        let [on_cpu, waited] = [on_cpu, waited].map(Duration::from_millis);
+        Usage { on_cpu, waited, state }
+    }
+
     #[track_caller]
-    fn check(on_cpu: u64, waited: u64, activity: Option<Activity>) {
-        let usage = |on_cpu, waited| Usage {
-            on_cpu: Duration::from_millis(on_cpu),
-            waited: Duration::from_millis(waited),
-            state: 'S',
-        };
-        let elapsed = Duration::from_millis(10);
-        let seen = super::activity(&usage(5, 7), &usage(5 + on_cpu, 7 + waited), elapsed);
-        assert_eq!(seen, activity, "{on_cpu} ms on a processor, {waited} ms in the way to one");
+    fn check(on_cpu: u64, waited: u64, state: char, activity: Option<Activity>) {
+        let (before, after) = (usage(5, 7, state), usage(5 + on_cpu, 7 + waited, state));
+        let seen = super::activity(&before, &after, Duration::from_millis(10));
+        let text = format!("{on_cpu} ms on a processor, {waited} ms in the way to one, {state}");
+        assert_eq!(seen, activity, "{text}");
     }
 
     #[test]
     fn a_thread_that_was_seen_once_is_judged_by_its_state() {
         let asleep = Some(Activity::Asleep);
         for (state, activity) in [('S', asleep), ('D', asleep), ('R', None)] {
-            let usage = Usage { on_cpu: Duration::ZERO, waited: Duration::ZERO, state };
+            let usage = usage(0, 0, state);
             assert_eq!(super::activity(&usage, &usage, Duration::ZERO), activity, "{state}");
         }
     }
 
     #[test]
     fn a_thread_that_had_no_processor_is_not_to_blame() {
-        check(0, 0, Some(Activity::Asleep));
-        check(4, 5, Some(Activity::Asleep));
-        check(5, 5, Some(Activity::Spinning));
-        check(10, 0, Some(Activity::Spinning));
-        check(4, 6, None);
+        check(0, 0, 'S', Some(Activity::Asleep));
+        check(4, 5, 'S', Some(Activity::Asleep));
+        check(5, 5, 'R', Some(Activity::Spinning));
+        check(10, 0, 'R', Some(Activity::Spinning));
+        check(4, 6, 'S', None);
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_a_processor_all_the_time_is_not_to_blame() {
+        check(0, 0, 'R', None);
+        check(4, 5, 'R', None);
+        check(0, 0, 'T', None);
+    }
+
+    #[test]
+    fn who_burns_or_sleeps_is_not_starved_however_little_he_gets() {
+        for (on_cpu, waited, state, starved) in [
+            (0, 0, 'S', false),
+            (0, 200, 'S', true),
+            (0, 0, 'R', true),
+            (19, 181, 'R', true),
+            (20, 180, 'R', false),
+            (200, 0, 'R', false),
+        ] {
+            let (before, after) = (usage(5, 7, state), usage(5 + on_cpu, 7 + waited, state));
+            let [elapsed, stall] = [200, 20].map(Duration::from_millis);
+            let seen = is_starved(&before, &after, elapsed, stall);
+            assert_eq!(
+                seen, starved,
+                "{on_cpu} ms on a processor, {waited} ms in the way, {state}"
+            );
+        }
     }
 }

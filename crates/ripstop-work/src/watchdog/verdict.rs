@@ -92,6 +92,11 @@ impl Verdict {
         self.polls.longer_than(least, now).count()
     }
 
+    /// Which threads have been inside one and the same marked poll for the time of a stall.
+    pub(super) fn stuck(&self, now: Duration) -> impl Iterator<Item = usize> {
+        self.polls.longer_than(self.stall, now)
+    }
+
     /// Threads that neither sleep nor move, less those that a plug holds. One that moves is
     /// enough for the worker: then nothing needs to be done. A thread that was freed has as much
     /// time to move as any other: until then, nothing more is said of the worker.

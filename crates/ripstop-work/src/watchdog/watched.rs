@@ -66,7 +66,7 @@ impl WatchedWorker {
         self.lost = self.verdict.stuck_for(crew.options.lost, now);
         let spares = crew.options.spares;
         self.free_spares(seen.stuck, spares);
-        self.drowns(seen.stuck > spares, now, crew);
+        self.drowns(&seen, now, crew);
         // Last: to ask a thread for its stack may take a while.
         if !self.events.is_empty() {
             let slots = self.worker.slots.lock();
@@ -99,20 +99,39 @@ impl WatchedWorker {
 
     /// It gets nothing more at once, and is reported when it stays so: for a moment, threads look
     /// stuck that only wait for a processor.
-    fn drowns(&mut self, drowned: bool, now: Duration, crew: &Crew) {
+    fn drowns(&mut self, seen: &verdict::Seen, now: Duration, crew: &Crew) {
+        let drowned = seen.stuck > crew.options.spares;
         self.worker.load().stuck.store(drowned, Relaxed);
         if !drowned {
-            (self.drowned, self.reported) = (None, false);
+            self.drowned = None;
+            // Where nothing has moved, it is the machine that slept.
+            self.reported &= !seen.moved;
             return;
         }
         if self.drowned.is_none() {
             crew.drowned.notify_one();
         }
         let since = *self.drowned.get_or_insert(now);
-        if !self.reported && now.saturating_sub(since) >= REPORT_AFTER {
+        if self.reported {
+            return;
+        }
+        if self.is_starved(now, crew) {
+            // Its time begins when all of them have got one.
+            self.drowned = Some(now);
+        } else if now.saturating_sub(since) >= REPORT_AFTER {
             self.reported = true;
             crew.common.tears.file(self.sight_of_drowning());
         }
+    }
+
+    /// Whether a thread of it is stuck only since it gets no processor: more threads would get no
+    /// more of them.
+    fn is_starved(&self, now: Duration, crew: &Crew) -> bool {
+        let slots = self.worker.slots.lock();
+        let stall = crew.options.stall;
+        let mut stuck =
+            self.verdict.stuck(now).filter_map(|thread| Some((thread, slots.slot(thread)?)));
+        stuck.any(|(thread, slot)| self.sights.is_starved(thread, slot, stall, now))
     }
 
     fn sight_of_drowning(&self) -> Sighting {

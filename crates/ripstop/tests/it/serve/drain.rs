@@ -142,7 +142,8 @@ fn a_cut_ends_a_drain_at_once() {
     running.stop();
     assert!(refuses(tcp(&running, "main")));
     running.handle().cut();
-    assert_eq!(outcome(running), Outcome::Cut(1));
+    // A connection that has just found out that the listener goes may be cut with it.
+    assert!(matches!(outcome(running), Outcome::Cut(1..)));
     assert_eq!(client.ending().unwrap().0, b"");
 }
 

@@ -70,6 +70,18 @@ impl Program {
         found.unwrap_or_else(|err| panic!("{text:?} was not logged: {err}"));
     }
 
+    /// Whether it takes anybody for stuck: it charges a route, or reports more than that a thread
+    /// had to wait for a processor for a moment, as threads do on a busy machine.
+    pub(crate) fn blames(&self) -> bool {
+        let waited = |line: &str| {
+            let asleep_or_spinning = line.contains(", asleep") || line.contains(", spinning");
+            line.contains(" stall of ") && line.contains(" ms") && !asleep_or_spinning
+        };
+        self.process.log().lines().any(|line| {
+            line.contains("a route stalls its thread") || line.contains(" ERROR ") && !waited(line)
+        })
+    }
+
     #[track_caller]
     pub(crate) fn signal(&mut self, signal: Signal) {
         self.process.signal(signal).expect("the program runs");

@@ -18,8 +18,12 @@ use super::{
 /// What a client may wait for its answer while another one's handler blocks a thread.
 const PROMISE: Duration = Duration::from_millis(100);
 
-/// Above this, a client has waited for the stalled handler itself, however busy the machine is.
+/// Above this, a client has waited for the stalled handler itself, unless a fourth of that is what
+/// clients wait where nothing stalls: then the machine is too busy to tell.
 const STALLED: Duration = Duration::from_secs(1);
+
+/// Above this, a connection was left behind, however busy the machine is.
+const LEFT: Duration = Duration::from_secs(5);
 
 /// Where nothing stalls, answers on a machine that has nothing else to do come sooner than this.
 const CALM: Duration = Duration::from_millis(15);
@@ -52,7 +56,8 @@ fn check(stalls: &[&str]) {
     let (seen, calm_worst) = (load.seen(), control.seen().worst());
     println!("worst {:?}, of the control {calm_worst:?}", seen.worst());
     assert_eq!(seen.failures, [""; 0]);
-    assert_eq!(seen.worst.iter().filter(|&&worst| worst >= STALLED).count(), 0, "{seen:?}");
+    let stalled = seen.worst.iter().filter(|&&worst| worst >= STALLED).count();
+    assert!(stalled == 0 || calm_worst * 4 > STALLED, "{stalled}: {seen:?}, calm {calm_worst:?}");
     // A stall is noticed and its worker taken over by two wake-ups, each as late as any other.
     let late = calm_worst * 2 * u32::try_from(stalls.len()).unwrap();
     let kept = seen.worst() <= PROMISE + late;
@@ -89,7 +94,8 @@ impl Baseline {
     #[track_caller]
     fn returns(&self, program: &Program) {
         let proc = program.process.proc();
-        let back = until(SOON, || proc.fds().is_ok_and(|now| now == self.fds));
+        // A thread may have had a file of `/proc` open for a moment when there were so many.
+        let back = until(SOON, || proc.fds().is_ok_and(|now| now <= self.fds));
         assert!(back, "{:?} descriptors, {} before", proc.fds(), self.fds);
         let same = until(SOON, || kinds(&proc.threads().unwrap()) == kinds(&self.threads));
         assert!(same, "{:?}, {:?} before", proc.threads().unwrap(), self.threads);
@@ -175,7 +181,7 @@ fn many_short_stalls_leave_no_connection_behind() {
     });
     let seen = load.seen();
     assert_eq!(seen.failures, [""; 0]);
-    assert_eq!(seen.worst.iter().filter(|&&worst| worst >= STALLED).count(), 0, "{seen:?}");
+    assert!(seen.worst() < LEFT, "{seen:?}");
     baseline.returns(&tear);
     tear.terminate();
 }
@@ -196,8 +202,7 @@ fn a_machine_that_slept_is_nobodys_fault() {
     assert_eq!(asleep.exit_code(), Some(0));
     asleep.logged("server ended");
     // Where the other one has seen a stall, the machine is so busy that it means nothing.
-    let stuck = |program: &Program| program.process.log().contains("is stuck");
-    assert!(!stuck(&asleep) || stuck(&awake), "{}", asleep.process.log());
+    assert!(!asleep.blames() || awake.blames(), "{}", asleep.process.log());
     awake.terminate();
 }
 

@@ -8,7 +8,6 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::{StreamExt, stream};
-use ripstop_testkit::until;
 use std::{convert::Infallible, future::pending, panic::panic_any, time::Duration};
 use tokio::time::timeout;
 
@@ -56,8 +55,9 @@ pub(crate) async fn wedge(State(stop): State<Stop>) -> String {
     thread_name()
 }
 
+#[expect(clippy::disallowed_methods, reason = "blocking the thread is what this route is for")]
 async fn wedge_for(Path(ms): Path<u64>) -> String {
-    let _ = until(Duration::from_millis(ms), || false);
+    std::thread::sleep(Duration::from_millis(ms));
     thread_name()
 }
 

@@ -1,6 +1,6 @@
 //! Stalls: what is said of a handler that blocks its thread, and that its route is queued.
 
-use ripstop::{Activity, Kind, RouteState, Tear};
+use ripstop::{Activity, Kind, Lane, Options, RouteState, Tear};
 use ripstop_testkit::{Client, Signal, until};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::serve::{
     load::{Habit, Load},
-    program::{Program, freeze, tear},
+    program::{freeze, tear},
     setup::SOON,
 };
 
@@ -27,14 +27,20 @@ fn a_short_stall_is_counted_and_charged_but_not_reported() {
     let site = Site::start(&options(1, 1));
     let (mut client, mut other) = (site.client(), site.client());
     assert_eq!(other.get("/").unwrap().text(), "hello");
-    let begin = Instant::now();
-    assert!(client.get("/wedge/50").unwrap().text().starts_with("rip-w0"));
-    let lasted = begin.elapsed();
+    let mut longest = Duration::ZERO;
+    // One during which the machine does not run the watchdog is nobody's fault.
+    let charged = until(SOON, || {
+        let begin = Instant::now();
+        assert!(client.get("/wedge/50").unwrap().text().starts_with("rip-w0"));
+        longest = longest.max(begin.elapsed());
+        !site.handle().routes().is_empty()
+    });
+    assert!(charged, "{longest:?}");
     let route = site.route("GET /wedge/{}", |route| route.stalls > 0);
-    assert!(route.stalls == 1 && !is_queued(&route), "{route:?}");
+    assert_eq!(is_queued(&route), route.stalls > 1, "{route:?}");
     assert!(until(SOON, || site.handle().tears().count(Kind::Stall) > 0));
     // On a machine that did not run it in time, it was longer than it meant to be.
-    assert!(site.reports(Kind::Stall).is_empty() || lasted >= REPORTED, "{lasted:?}");
+    assert!(site.reports(Kind::Stall).is_empty() || longest >= REPORTED, "{longest:?}");
     assert_eq!(other.get("/").unwrap().text(), "hello");
     drop((client, other));
     site.ends_whole(&[Kind::Stall]);
@@ -66,26 +72,25 @@ fn a_stall_is_reported_asleep_with_its_request_and_its_stack() {
     assert_eq!(client.response().unwrap().text(), tear.thread);
     assert_eq!(client.get("/").unwrap().text(), "hello");
     drop(client);
-    assert_eq!(site.handle().tears().count(Kind::Stall), 1);
+    assert_eq!(site.reports(Kind::Stall).len(), 1);
     site.ends_whole(&[Kind::Stall]);
 }
 
 #[test]
 fn a_stall_that_burns_its_thread_is_reported_as_spinning() {
     let _alone = alone();
-    let site = Site::start(&options(1, 1));
-    // Where the machine does not run the thread for half of the time, nobody can know.
-    let mut stalls = 0;
+    // Inline, however often it stalls: of an executor there are no reports.
+    let site = Site::start(&Options { lane: Lane::Inline, ..options(1, 1) });
+    // Where the machine does not run the thread for half of the time, or not when it is asked for its
+    // stack, nobody can know.
     let spinning = until(SOON, || {
-        stalls += 1;
         site.lever.hold();
         let mut client = site.send("/spin");
-        let tear = site.reported(Kind::Stall, stalls).pop().unwrap();
+        let tear = site.reported_of(&client);
         site.lever.release();
         assert_eq!(client.response().unwrap().status(), 200);
         assert_ne!(tear.activity, Some(Activity::Asleep), "{tear}");
-        assert!(names(&tear, "it::tears::routes::spin"), "{tear}");
-        tear.activity == Some(Activity::Spinning)
+        tear.activity == Some(Activity::Spinning) && names(&tear, "it::tears::routes::spin")
     });
     assert!(spinning, "{:?}", site.reports(Kind::Stall));
     site.ends_whole(&[Kind::Stall]);
@@ -156,7 +161,7 @@ fn a_route_that_stalls_twice_is_queued_and_then_runs_on_executors() {
     assert_eq!(neighbour.get("/").unwrap().text(), "hello");
     site.lever.release();
     assert!(client.response().unwrap().text().starts_with("rip-e"));
-    assert_eq!(site.handle().tears().count(Kind::Stall), 2);
+    assert_eq!(site.reports(Kind::Stall).len(), 2);
     // The others are not.
     assert!(neighbour.get("/name").unwrap().text().starts_with("rip-w0"));
     assert_eq!(site.handle().routes().len(), 1);
@@ -193,10 +198,6 @@ fn a_pause_under_load_is_no_stall_of_anybody() {
     assert_eq!(paused.exit_code(), Some(0));
     paused.logged("server ended");
     // Where the other one has seen a stall, the machine is so busy that it means nothing.
-    let blames = |program: &Program| {
-        let log = program.process.log();
-        log.contains("a route stalls its thread") || log.contains(" ERROR ")
-    };
-    assert!(!blames(&paused) || blames(&awake), "{}", paused.process.log());
+    assert!(!paused.blames() || awake.blames(), "{}", paused.process.log());
     awake.terminate();
 }
