@@ -18,8 +18,10 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use ripstop_balance::Client;
+
 use crate::socket::Socket;
-use clients::{Client, Clients};
+use clients::Clients;
 
 /// How many connections there may be at once. A change holds for those that come from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
