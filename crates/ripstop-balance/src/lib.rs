@@ -22,6 +22,8 @@ mod load;
 mod mean;
 mod network;
 mod placement;
+#[cfg(test)]
+mod random;
 mod rate;
 mod restarts;
 mod spill;

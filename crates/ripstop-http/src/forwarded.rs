@@ -92,14 +92,14 @@ fn rsplit(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 
 /// The value of the one `for` of an element of `Forwarded`.
 fn node_of(element: &[u8]) -> Option<&[u8]> {
-    let value = |pair: &'_ [u8]| {
-        let (name, value) = pair.split_at_checked(4)?;
-        name.eq_ignore_ascii_case(b"for=").then(|| value.len())
-    };
-    let mut nodes =
-        rsplit(element, b';').filter_map(|pair| Some(&pair[pair.len() - value(pair)?..]));
+    let mut nodes = rsplit(element, b';').filter_map(value_of_for);
     let node = nodes.next();
     node.filter(|_| nodes.next().is_none())
+}
+
+fn value_of_for(pair: &[u8]) -> Option<&[u8]> {
+    let (name, value) = pair.split_at_checked(b"for=".len())?;
+    name.eq_ignore_ascii_case(b"for=").then_some(value)
 }
 
 /// What stands between quotation marks, if there are any. No address needs an escape.

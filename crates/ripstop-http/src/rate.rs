@@ -40,7 +40,7 @@ pub struct RateLimit {
     pub rate: Rate,
     /// Whose requests are counted together. Default those of a client.
     pub by: RateKey,
-    /// How many keys are remembered, at most 40 bytes each. A key goes when its burst is whole
+    /// How many keys are remembered, at most 70 bytes each. A key goes when its burst is whole
     /// again; if there is no room, keys that come new share a few places until there is. Default
     /// 65 536.
     pub keys_max: usize,

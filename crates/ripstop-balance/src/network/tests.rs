@@ -1,6 +1,7 @@
 //! Tables of networks, good and bad, and of who may come.
 
 use super::*;
+use crate::random::random;
 
 fn network(text: &str) -> Network {
     text.parse().unwrap_or_else(|err| panic!("{err}"))
@@ -124,15 +125,6 @@ fn the_longest_prefix_of_both_lists_decides() {
     check_rules(&allow, &deny, "10.1.2.3", true);
     check_rules(&allow, &deny, "2001:db8::1", true);
     check_rules(&["10.0.0.0/8"], &["10.0.0.0/8"], "10.1.1.1", false);
-}
-
-/// `SplitMix64`.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[test]

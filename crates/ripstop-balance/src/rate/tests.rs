@@ -1,6 +1,7 @@
 //! The rules of `rate.rs`: tables of times, and random walks whose every window is counted.
 
 use super::*;
+use crate::random::random;
 
 /// Milliseconds, as the tables are written.
 fn ms(ms: u64) -> Duration {
@@ -125,15 +126,6 @@ fn a_table_that_was_large_gives_its_memory_back() {
     (100_000..200_000).for_each(|key| assert_eq!(rates.take(key, ms(key)), Ok(())));
     assert!(rates.len() < 2_000, "{}", rates.len());
     assert!(rates.entries.capacity() <= 8_000, "{}", rates.entries.capacity());
-}
-
-/// `SplitMix64`.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// Asserts that between any two requests of `admitted`, both included, there are no more than the

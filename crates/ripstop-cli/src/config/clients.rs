@@ -50,11 +50,11 @@ impl Clients {
             table,
             "clients",
             "Networks whose connections are taken. If there are any, all others are closed, in \
-             clear text with 403, unless deny has a smaller network around them. The smallest \
-             network of both lists decides, in whatever order they are written. With the PROXY \
-             protocol the address is the one in its header; Unix sockets and the admin listener \
-             are for everybody who reaches them.",
-            "Networks whose connections are closed, but for smaller ones in allow.",
+             clear text with 403. Of the networks in allow and deny that have an address the \
+             smallest decides, in whatever order they are written. With the PROXY protocol the \
+             address is the one in its header; Unix sockets and the admin listener are for \
+             everybody who reaches them.",
+            "Networks whose connections are closed, but for smaller ones within them in allow.",
         );
         let proxies = table.field(
             "trusted_proxies",

@@ -7,6 +7,7 @@ use std::{num::NonZeroU32, time::Duration};
 use ripstop::{Rate, RateKey, RateLimit};
 use serde_json::json;
 
+use super::fault::Place;
 use super::kind::{Parsed, Span, Whole};
 use super::reader::Table;
 
@@ -52,17 +53,20 @@ const NAME: Parsed<String> = Parsed {
 /// Reads the tables `rate` of a table.
 pub(crate) fn read_all(table: &mut Table<'_, '_>, doc: &'static str) -> Vec<RateLimit> {
     let limits: Vec<_> = table.tables("rate", doc, read).into_iter().flatten().collect();
-    for (index, limit) in limits.iter().enumerate() {
-        if limits[..index].iter().any(|other| other.name == limit.name) {
-            let place = table.place_of("rate");
-            let message = format!("rate.name {:?} is there twice, names must differ", limit.name);
-            table.fault(place, message);
+    for (index, (place, limit)) in limits.iter().enumerate() {
+        let twin = limits[..index].iter().find(|(_, other)| other.name == limit.name);
+        if let Some((first, _)) = twin {
+            let first = table.faults().whereabouts(*first);
+            let message =
+                format!("rate name {:?} is taken ({first}), names must differ", limit.name);
+            table.fault(*place, message);
         }
     }
-    limits
+    limits.into_iter().map(|(_, limit)| limit).collect()
 }
 
-fn read(table: &mut Table<'_, '_>) -> Option<RateLimit> {
+/// A limit, and where it was named.
+fn read(table: &mut Table<'_, '_>) -> Option<(Place, RateLimit)> {
     let requests = table.required(
         "requests",
         &REQUESTS,
@@ -96,7 +100,7 @@ fn read(table: &mut Table<'_, '_>) -> Option<RateLimit> {
         "keys",
         &Whole(1000, 10_000_000),
         u32::try_from(RateLimit::default().keys_max).expect("the default of keys is small"),
-        "How many clients or values are remembered, about 40 bytes each. One that could do its \
+        "How many clients or values are remembered, at most 70 bytes each. One that could do its \
          whole burst again is forgotten; if there is no room, those who come new share a few \
          places until there is.",
     ) as usize;
@@ -104,5 +108,6 @@ fn read(table: &mut Table<'_, '_>) -> Option<RateLimit> {
     let requests = number(requests?);
     let rate = Rate { requests, window, burst: burst.map_or(requests, number) };
     let name = name.unwrap_or_else(|| (BY.show)(&by).replace("header:", ""));
-    Some(RateLimit { name: name.into(), rate, by, keys_max })
+    let place = if table.has("name") { table.place_of("name") } else { table.place() };
+    Some((place, RateLimit { name: name.into(), rate, by, keys_max }))
 }

@@ -155,10 +155,8 @@ fn no_beginning_of_a_file_makes_the_reader_panic() {
 fn columns_count_characters() {
     check(
         "route = [{ path = \"/ä\", respond = {}, x = 1 }]\n",
-        &[
-            "f:1:39: unknown key \"x\" in route, known are host, path, lane, rate, files, \
-             respond, redirect",
-        ],
+        &["f:1:39: unknown key \"x\" in route, known are host, path, lane, rate, files, \
+             respond, redirect"],
     );
 }
 
@@ -348,7 +346,11 @@ fn rates_are_read_with_their_defaults_and_faults_are_told() {
 #[test]
 fn rates_that_nobody_could_tell_apart_clash() {
     let twice = "[[rate]]\nrequests = 5\n".repeat(2);
-    check(&twice, &["f:1:3: rate.name \"client\" is there twice, names must differ"]);
+    check(&twice, &["f:3:1: rate name \"client\" is taken (line 1), names must differ"]);
+    check(
+        "[[rate]]\nrequests = 5\nname = \"a\"\n[[rate]]\nrequests = 6\nname = \"a\"\n",
+        &["f:6:8: rate name \"a\" is taken (line 3), names must differ"],
+    );
 }
 
 #[test]
@@ -440,7 +442,9 @@ fn a_missing_file_says_how_to_get_one() {
 #[test]
 fn the_schema_knows_every_section() {
     let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
-    for section in ["server", "listen", "route", "clients", "rate", "timeouts", "limits", "log", "admin"] {
+    for section in
+        ["server", "listen", "route", "clients", "rate", "timeouts", "limits", "log", "admin"]
+    {
         assert!(schema["properties"][section].is_object(), "{section}");
     }
     let listen = &schema["properties"]["listen"]["items"];

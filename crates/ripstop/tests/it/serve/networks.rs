@@ -60,17 +60,10 @@ fn an_allow_list_is_for_those_alone_whom_it_has_and_the_smallest_network_decides
     let running = start(app, &options(2, 1));
     for (rules, admitted) in cases {
         let said = format!("{rules:?}");
-        running.handle().apply(Options { networks: rules, ..only_listener(&running) }).unwrap();
+        running.handle().apply(with(rules)).unwrap();
         let status = connect(&running).get("/").map(|response| response.status()).unwrap_or(403);
         assert_eq!(status, if admitted { 200 } else { 403 }, "{said}");
     }
-}
-
-/// Options that leave the listener where it is.
-fn only_listener(running: &Running) -> Options {
-    let mut options = options(2, 1);
-    options.listen = vec![listen("main", &tcp(running, "main").to_string())];
-    options
 }
 
 #[test]
