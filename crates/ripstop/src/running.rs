@@ -146,9 +146,10 @@ impl Handle {
     }
 
     /// Takes new options: new listeners are opened, those no longer named are closed, all others
-    /// are not touched; limits and deadlines hold for new connections, rate limits and trusted proxies
-    /// for new requests; a rate limit that stays the same goes on counting. The number of workers and
-    /// the admin listener stay as they are. Blocks the calling thread for some milliseconds.
+    /// are not touched; limits and deadlines hold for new connections, rate limits and trusted
+    /// proxies for new requests. A rate limit that stays the same goes on counting. The number of
+    /// workers and the admin listener stay as they are. Blocks the calling thread for some
+    /// milliseconds.
     ///
     /// # Errors
     ///

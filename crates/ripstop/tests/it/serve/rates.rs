@@ -11,13 +11,13 @@ use axum::{
 use ripstop::{
     Facts, ForwardedField, Options, Rate, RateKey, RateLayer, RateLimit, Running, TrustedProxies,
 };
-use ripstop_testkit::{Client, Ending, Response};
+use ripstop_testkit::{Client, Ending, Response, until};
 use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     frames::{HEADERS, Http2},
     levers::Levers,
-    setup::{connect, listen, options, path, start},
+    setup::{SOON, connect, listen, options, path, start},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -189,6 +189,21 @@ fn new_limits_hold_for_the_next_request_of_open_connections_and_old_ones_keep_th
     assert_eq!(apply(&[other]), 200);
     assert_eq!(apply(&[one]), 200, "it was gone, and begins anew");
     assert_eq!(apply(&[]), 200);
+}
+
+#[test]
+fn a_connection_that_was_parked_is_limited_as_before() {
+    let (_levers, app) = Levers::new();
+    let mut options = limited(&[an_hour(1, RateKey::Client)]);
+    options.trusted_proxies = behind_proxies(ForwardedField::XForwardedFor);
+    options.timeouts.park = Some(Duration::from_millis(20));
+    let running = start(app, &options);
+    let mut client = connect(&running);
+    for (named, status) in [("192.0.2.1", 200), ("192.0.2.1", 429), ("192.0.2.2", 200)] {
+        let response = get_with(&mut client, "/", &format!("X-Forwarded-For: {named}\r\n"));
+        assert_eq!(response.status(), status, "{named}");
+        assert!(until(SOON, || running.handle().parked() == 1));
+    }
 }
 
 #[test]
