@@ -6,10 +6,12 @@
 //! schema and the reference from those same functions. After [`load`] nobody
 //! checks a value again.
 
+mod clients;
 mod describe;
 mod fault;
 mod kind;
 mod listen;
+mod rate;
 mod reader;
 mod route;
 mod sections;
@@ -24,11 +26,13 @@ use std::{
 
 use toml::{Spanned, de::DeTable};
 
+use clients::Clients;
 pub(crate) use describe::{default_file, reference, schema, variables};
 pub(crate) use fault::{Faults, Place};
 pub(crate) use listen::{Listen, Tls};
 use reader::{Field, Reader, Table};
 pub(crate) use reader::{Overrides, nearest};
+use ripstop::RateLimit;
 pub(crate) use route::{Action, Files, Respond, Route};
 pub(crate) use sections::{
     Access, AccessFormat, Admin, Limits, Log, LogFormat, Output, Server, Timeouts,
@@ -44,6 +48,10 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     /// What is answered; none means the welcome page.
     pub(crate) routes: Vec<Route>,
+    /// Whose connections are taken, and who a client is.
+    pub(crate) clients: Clients,
+    /// How often clients may come, whatever they ask for.
+    pub(crate) rates: Vec<RateLimit>,
     /// How long each wait may take.
     pub(crate) timeouts: Timeouts,
     /// How much each client may ask for.
@@ -70,6 +78,17 @@ impl Config {
             server: document.table("server", "The process and its workers.", Server::read),
             listen: listen::read_all(document),
             routes: route::read_all(document),
+            clients: document.table(
+                "clients",
+                "Whose connections are taken, and who a client is behind proxies.",
+                Clients::read,
+            ),
+            rates: rate::read_all(
+                document,
+                "How often clients may come, whatever they ask for; as many limits as needed, \
+                 which are looked at in turn. A reload keeps the counts of those that stay the \
+                 same.",
+            ),
             timeouts: document.table("timeouts", "How long each wait may take.", Timeouts::read),
             limits: document.table("limits", "How much each client may ask for.", Limits::read),
             log: document.table("log", "What is logged, and where.", Log::read),

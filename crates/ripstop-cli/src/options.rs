@@ -21,6 +21,9 @@ pub(crate) fn options(config: &Config, access: Option<Arc<AccessLog>>) -> ripsto
         limits: config.limits.http,
         connections: config.limits.connections,
         connections_per_client: config.limits.connections_per_client,
+        networks: config.clients.networks.clone(),
+        trusted_proxies: config.clients.trusted_proxies.clone(),
+        rate_limits: config.rates.clone(),
         raise_descriptors: true,
         access,
         drain: config.server.drain,
@@ -57,5 +60,6 @@ fn listen(said: &Listen, config: &Config) -> ripstop::Listen {
     let handshakes_max = config.limits.handshakes;
     let tls = said.tls.as_ref();
     let tls = tls.map(|tls| ripstop::TlsOptions { handshakes_max, ..tls.options.clone() });
-    ripstop::Listen { listener, tls, connections: said.connections }
+    let networks = said.networks.clone();
+    ripstop::Listen { listener, tls, connections: said.connections, networks }
 }

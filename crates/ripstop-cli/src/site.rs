@@ -1,7 +1,8 @@
 //! The site: which route answers a request, and how.
 //!
 //! One tower service over all routes of a configuration, without boxes and without
-//! locks. A reload swaps the whole site; a request keeps the one it began with.
+//! locks. A reload swaps the whole site; a request keeps the one it began with, and a rate limit
+//! that stays the same its counts.
 //! Owns dispatch and the fixed answers. The order of routes is `pattern.rs`',
 //! files are the library's.
 
@@ -22,7 +23,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use ripstop::{
-    LaneLayer, LanedFuture,
+    Exceeded, Facts, LaneLayer, LanedFuture, RateLimit, RateLimiter,
     files::{BodyError, FileBody, FileCache, Files, FilesFuture},
 };
 use tower_service::Service;
@@ -48,6 +49,8 @@ struct Route {
     path: PathPattern,
     /// A lane of its own, if it has one.
     lane: Option<LaneLayer>,
+    /// How often it may be asked.
+    rates: Vec<Arc<RateLimiter>>,
     answer: Arc<Answer>,
 }
 
@@ -93,12 +96,29 @@ impl Site {
         page.headers.insert(header::CONTENT_TYPE, html);
         let path = PathPattern::parse("/").expect("the root is a path");
         let answer = Arc::new(Answer::Constant(Constant::Fixed(page)));
-        Self::new(vec![Route { host: HostPattern::Any, path, lane: None, answer }])
+        Self::new(vec![Route {
+            host: HostPattern::Any,
+            path,
+            lane: None,
+            rates: Vec::new(),
+            answer,
+        }])
     }
 
     fn new(mut routes: Vec<Route>) -> Self {
         routes.sort_by_key(|route| (route.host.rank(), route.path.rank()));
         Self { routes, not_found: Fixed::text(StatusCode::NOT_FOUND, "404 Not Found\n") }
+    }
+
+    /// Goes on with what the limits of `before` have counted, where they stay the same.
+    fn keep_counts(&mut self, before: &Self) {
+        for route in self.routes.iter_mut().filter(|route| !route.rates.is_empty()) {
+            let same = |other: &&Route| other.host == route.host && other.path == route.path;
+            if let Some(same) = before.routes.iter().find(same) {
+                let limits: Vec<_> = route.rates.iter().map(|it| it.limit().clone()).collect();
+                route.rates = RateLimiter::renewed(&same.rates, &limits);
+            }
+        }
     }
 
     /// Answers a request by the first route that is for it.
@@ -112,6 +132,9 @@ impl Site {
         let Some((route, rest)) = chosen else {
             return SiteFuture::ready(self.not_found.answer(req.method()));
         };
+        if let Err(exceeded) = route.admit(&req) {
+            return SiteFuture::ready(exceeded.response());
+        }
         match &route.lane {
             None => SiteFuture::Here(match &*route.answer {
                 Answer::Constant(constant) => constant.answer(rest, &req),
@@ -172,7 +195,18 @@ impl Route {
                 Answer::Constant(Constant::Redirect { to, status })
             }
         };
-        Some(Self { host, path, lane, answer: Arc::new(answer) })
+        let new = |limit: &RateLimit| Arc::new(RateLimiter::new(limit.clone()));
+        let rates = route.rates.iter().map(new).collect();
+        Some(Self { host, path, lane, rates, answer: Arc::new(answer) })
+    }
+
+    /// Counts a request, up to the first limit that it exceeds.
+    fn admit<B>(&self, req: &Request<B>) -> Result<(), Exceeded> {
+        if self.rates.is_empty() {
+            return Ok(());
+        }
+        let client = req.extensions().get::<Facts>().and_then(Facts::client);
+        self.rates.iter().try_for_each(|limiter| limiter.check(client, req.headers()))
     }
 }
 
@@ -267,7 +301,8 @@ impl CurrentSite {
     }
 
     /// Has requests that come from now on answered by `site`.
-    pub(crate) fn swap(&self, site: Site) {
+    pub(crate) fn swap(&self, mut site: Site) {
+        site.keep_counts(&self.site.load());
         self.site.store(Arc::new(site));
     }
 }

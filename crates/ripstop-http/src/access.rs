@@ -35,6 +35,8 @@ pub struct AccessEvent<'a> {
     pub time: SystemTime,
     /// Who sent it; none over a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// Who the client is, where a trusted proxy named another one than the peer.
+    pub client: Option<IpAddr>,
     /// The request's method.
     pub method: &'a Method,
     /// The request's target. Only its path and query are logged; for `CONNECT` its authority.
@@ -64,11 +66,11 @@ pub struct AccessEvent<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line, with all of the event: `time` (RFC 3339, UTC, milliseconds), `peer`,
-    /// `method`, `host`, `uri`, `version`, `status`, `bytes`, `duration_us`, `request_id`,
+    /// `client`, `method`, `host`, `uri`, `version`, `status`, `bytes`, `duration_us`, `request_id`,
     /// `referer`, `user_agent`, `completed`. What the event does not have is left out. Bytes that
     /// are not UTF-8 become U+FFFD.
     Json,
-    /// The combined log format of Apache and nginx, in UTC. Quotes, backslashes, control
+    /// The combined log format of Apache and nginx, in UTC; its host is the client. Quotes, backslashes, control
     /// characters and bytes beyond ASCII are written as `\xHH`, as nginx does.
     Combined,
 }
@@ -133,6 +135,11 @@ fn append_json(event: &AccessEvent<'_>, line: &mut Vec<u8>) {
         append_peer(peer, line);
         line.push(b'"');
     }
+    if let Some(client) = event.client {
+        line.extend_from_slice(b",\"client\":\"");
+        append_ip(client, line);
+        line.push(b'"');
+    }
     append_text("method", Some(event.method.as_str().as_bytes()), line);
     append_text("host", event.host, line);
     append_text("uri", Some(target(event.uri)), line);
@@ -153,8 +160,8 @@ fn append_json(event: &AccessEvent<'_>, line: &mut Vec<u8>) {
 }
 
 fn append_combined(event: &AccessEvent<'_>, line: &mut Vec<u8>) {
-    match event.peer {
-        Some(peer) => append_ip(peer.ip(), line),
+    match event.client.or(event.peer.map(|peer| peer.ip())) {
+        Some(client) => append_ip(client, line),
         None => line.extend_from_slice(b"unix:"),
     }
     line.extend_from_slice(b" - - [");

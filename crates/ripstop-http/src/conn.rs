@@ -2,7 +2,7 @@
 //! the driver that waits for both.
 
 use crate::{
-    AccessLog, Connection, Earlier, Options, Refusal, Shared,
+    AccessLog, Connection, Earlier, Options, Refusal, Rules, Shared,
     facts::RequestNumbers,
     progress::{Progress, Wait},
 };
@@ -21,6 +21,7 @@ pub(crate) struct Conn {
     pub(crate) worker: Arc<Worker>,
     pub(crate) numbers: RequestNumbers,
     pub(crate) access: Option<Arc<AccessLog>>,
+    pub(crate) rules: Arc<Rules>,
     /// For HTTP/1 also that of its requests.
     pub(crate) progress: Progress,
     /// Exchanges that have begun and whose response is not finished.
@@ -137,7 +138,7 @@ impl Conn {
         claim: Option<Claim>,
         earlier: Option<Earlier>,
     ) -> Self {
-        let Shared { options, access } = shared;
+        let Shared { options, access, rules } = shared;
         let progress = Progress::new(worker.clock());
         let age = earlier.map(|earlier| earlier.age).unwrap_or_default();
         let max_age = options.timeouts.connection_age;
@@ -155,6 +156,7 @@ impl Conn {
             worker,
             numbers: RequestNumbers::of_new_connection(),
             access,
+            rules,
             progress,
             open: AtomicUsize::new(0),
             requests: AtomicU32::new(earlier.map(|earlier| earlier.requests).unwrap_or_default()),

@@ -8,12 +8,14 @@ use crate::{
     asked::Asked,
     conn::{Conn, Link},
     progress::{Progress, Wait},
+    rules::Judged,
 };
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use http_body::SizeHint;
 use ripstop_tears::{Kind, Sighting};
 use ripstop_work::{Ending, Routes};
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -23,21 +25,23 @@ use std::{
 pub(crate) struct Exchange {
     pub(crate) link: Link,
     pub(crate) asked: Asked,
+    pub(crate) judged: Judged,
     record: Option<Box<Record>>,
 }
 
 impl Exchange {
-    /// Begins the exchange of `request`, which has sent this id.
+    /// Begins the exchange of `request`, which has sent this id and was judged like this.
     pub(crate) fn begin<B>(
         link: Link,
         request: &Request<B>,
         request_id: Option<&HeaderValue>,
+        judged: Judged,
     ) -> Self {
         link.conn.exchange_begins();
         let request_id = RequestId::of(request_id, || link.conn.numbers.next());
         let record = link.conn.access.is_some().then(|| Box::new(Record::of(request)));
         let asked = Asked::of(request, request_id, link.conn.facts.clone());
-        Self { link, asked, record }
+        Self { link, asked, judged, record }
     }
 
     /// What the handler may know.
@@ -45,6 +49,7 @@ impl Exchange {
         Facts {
             connection: self.asked.connection.clone(),
             request_id: self.asked.request_id.clone(),
+            client: self.judged.client,
             conn: self.link.conn.clone(),
         }
     }
@@ -97,7 +102,7 @@ impl Drop for Exchange {
         }
         if let (Some(record), Some(access)) = (&self.record, &conn.access) {
             let request_id = self.asked.request_id.to_string();
-            access.record(&record.event(conn.facts.peer, &request_id));
+            access.record(&record.event(conn.facts.peer, self.judged.client, &request_id));
         }
     }
 }
@@ -180,13 +185,15 @@ impl Record {
 
     fn event<'a>(
         &'a self,
-        peer: Option<std::net::SocketAddr>,
+        peer: Option<SocketAddr>,
+        client: Option<IpAddr>,
         request_id: &'a str,
     ) -> AccessEvent<'a> {
         let authority = self.uri.authority().map(|authority| authority.as_str().as_bytes());
         AccessEvent {
             time: self.time,
             peer,
+            client: client.filter(|client| peer.is_none_or(|peer| peer.ip() != *client)),
             method: &self.method,
             uri: &self.uri,
             version: self.version,

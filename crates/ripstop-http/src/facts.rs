@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,7 +21,8 @@ const ID_MAX: usize = 128;
 /// A connection, as handlers see it. The same for all its requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
-    /// The client's address; `None` on Unix sockets.
+    /// The address of the peer: who connected, or whom the PROXY header named. `None` on Unix
+    /// sockets. Behind proxies that are trusted it is one of these; see [`Facts::client`].
     pub peer: Option<SocketAddr>,
     /// The name of the listener that accepted it.
     pub listener: Arc<str>,
@@ -58,8 +59,19 @@ pub struct Facts {
     pub connection: Arc<Connection>,
     /// The request's id.
     pub request_id: RequestId,
+    /// See [`Facts::client`].
+    pub(crate) client: Option<IpAddr>,
     /// Whose executors a part of the application can be queued for.
     pub(crate) conn: Arc<Conn>,
+}
+
+impl Facts {
+    /// The address of the client: the peer's, or the one that trusted proxies name
+    /// ([`TrustedProxies`](crate::TrustedProxies)). `None` for a peer on a Unix socket of whom no
+    /// such proxy says more.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client.map(|client| client.to_canonical())
+    }
 }
 
 /// The id of a request: the peer's `x-request-id` if that is valid, else made here. It is

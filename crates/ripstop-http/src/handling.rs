@@ -289,6 +289,9 @@ where
         let http1 = self.http1;
         let mut response = refusal.response(http1);
         let mut exchange = self.take_exchange();
+        if let Some(exceeded) = exchange.judged.exceeded.take() {
+            exceeded.tell(response.headers_mut());
+        }
         exchange.conn().set_switch(Switch::Stay);
         if !refusal.keeps_connection() {
             exchange.conn().refused.store(true, Relaxed);

@@ -3,7 +3,7 @@
 //! What hyper leaves open is closed here: strict framing and admission, deadlines on every wait,
 //! bounds on everything a peer sends, and the wall that holds a handler's panic. The way of a
 //! request: [`serve`] → `h1` or `h2`, the driver of its connection → `guard` and `admit`, which
-//! may refuse it → `dispatch` → `handling` → the application's service → `outgoing` → hyper.
+//! may refuse it → `dispatch`, which judges it by the `rules` of rates →  `handling` → the application's service → `outgoing` → hyper.
 
 pub mod access;
 mod admit;
@@ -13,6 +13,7 @@ mod conn;
 mod dispatch;
 mod exchange;
 mod facts;
+mod forwarded;
 mod guard;
 mod h1;
 mod h2;
@@ -23,7 +24,9 @@ mod ledger;
 mod options;
 mod outgoing;
 mod progress;
+mod rate;
 mod refusal;
+mod rules;
 mod seam;
 mod serve;
 mod walled;
@@ -32,9 +35,14 @@ mod wire;
 pub use access::{AccessEvent, AccessLog};
 pub use body::{Body, BodyError};
 pub use facts::{Connection, Facts, RequestId, Tls, X_REQUEST_ID};
+pub use forwarded::{ForwardedField, TrustedProxies};
 pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
 pub use lane::{LaneLayer, Laned, LanedFuture};
 pub use options::{Disconnect, Limits, Options, Timeouts};
+pub use rate::{
+    Exceeded, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture,
+};
 pub use refusal::Refusal;
+pub use rules::Rules;
 pub use serve::{Begin, Earlier, Protocol, Rested, Served, Shared, serve};
 pub use wire::Wire;

@@ -34,10 +34,12 @@ pub enum Refusal {
     HandlerTimeout,
     /// As much waits in the task queue as may.
     QueueFull,
+    /// The client, or whoever it is counted by, comes too often.
+    TooManyRequests,
 }
 
 impl Refusal {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::BadMessage,
         Self::BadTarget,
         Self::BadHost,
@@ -52,6 +54,7 @@ impl Refusal {
         Self::UnknownCoding,
         Self::HandlerTimeout,
         Self::QueueFull,
+        Self::TooManyRequests,
     ];
 
     /// The refusal of this number (see `as u8`), if there is one.
@@ -73,6 +76,7 @@ impl Refusal {
             Self::UnknownMethod | Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -93,13 +97,17 @@ impl Refusal {
             Self::UnknownCoding => "the only transfer coding supported is chunked\n",
             Self::HandlerTimeout => "the server took too long to handle the request\n",
             Self::QueueFull => "the server has too much to do\n",
+            Self::TooManyRequests => "too many requests\n",
         }
     }
 
     /// Whether the HTTP/1 connection can go on: only where the request was read whole and
     /// understood, so that nothing of it could be read a second time as another request.
     pub(crate) fn keeps_connection(self) -> bool {
-        matches!(self, Self::HandlerFailed | Self::HandlerTimeout | Self::QueueFull)
+        matches!(
+            self,
+            Self::HandlerFailed | Self::HandlerTimeout | Self::QueueFull | Self::TooManyRequests
+        )
     }
 
     /// The response, without a body.

@@ -18,8 +18,10 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use ripstop_balance::Client;
+
 use crate::socket::Socket;
-use clients::{Client, Clients};
+use clients::Clients;
 
 /// How many connections there may be at once. A change holds for those that come from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,7 @@ pub struct Connections {
     accepted: AtomicU64,
     clients: Clients,
     refused: Refusals,
+    denied: AtomicU64,
     /// Those that are listened on, or have connections.
     listeners: Mutex<Vec<Weak<ListenerConnections>>>,
 }
@@ -92,10 +95,12 @@ pub struct ConnectionCounts {
     pub open: usize,
     /// How many may be open.
     pub limit: usize,
-    /// Accepted since the start, those among them that were refused then.
+    /// Accepted since the start, those among them that were refused or denied then.
     pub accepted: u64,
     /// Refused since the start.
     pub refused: RefusedCounts,
+    /// Closed since the start, since their networks may not come.
+    pub denied: u64,
     /// Clients that have connections; 0 while clients are not counted.
     pub clients: usize,
     /// The listeners, and those that are closed and still have connections.
@@ -144,6 +149,7 @@ impl Connections {
             accepted: AtomicU64::new(0),
             clients: Clients::new(limits.per_client),
             refused: Refusals::default(),
+            denied: AtomicU64::new(0),
             listeners: Mutex::default(),
         })
     }
@@ -182,6 +188,7 @@ impl Connections {
             limit: self.total.load(Relaxed),
             accepted: self.accepted.load(Relaxed),
             refused: self.refused.counts(),
+            denied: self.denied.load(Relaxed),
             clients: self.clients.len(),
             listeners: listeners.iter().map(|listener| listener.counts()).collect(),
         }
@@ -222,6 +229,14 @@ impl ListenerConnections {
     pub fn out_of_descriptors(&self) {
         self.accepted();
         self.all.refused.descriptors.fetch_add(1, Relaxed);
+    }
+
+    /// The client of `socket` may not come.
+    pub fn denied(&self, socket: &Socket) {
+        if socket.ticket.is_none() {
+            self.accepted();
+        }
+        self.all.denied.fetch_add(1, Relaxed);
     }
 
     fn ticket(self: &Arc<Self>) -> Result<Ticket, Full> {

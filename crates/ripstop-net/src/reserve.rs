@@ -18,6 +18,10 @@ const DRAIN_READS_MAX: usize = 16;
 pub(crate) const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     connection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 
+/// What is told to a client that may not come.
+pub(crate) const FORBIDDEN: &[u8] = b"HTTP/1.1 403 Forbidden\r\n\
+    connection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// A spare descriptor.
 #[derive(Debug)]
 pub struct Reserve {

@@ -24,7 +24,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::poll_proceed;
 
 use crate::limits::Ticket;
-use crate::reserve::{UNAVAILABLE, turn_away};
+use crate::reserve::{FORBIDDEN, UNAVAILABLE, turn_away};
 
 /// How much of a reader's uninitialised buffer is initialised at once.
 const INITIALIZE_MAX: usize = 16 * 1024;
@@ -231,7 +231,16 @@ impl Socket {
     /// Answers that there is no place for it, if its client speaks HTTP in clear text (`plain`),
     /// and closes it. Never blocks, and does not wait for the client.
     pub fn turn_away(self, plain: bool) {
-        let answer = if plain { UNAVAILABLE } else { b"" };
+        self.close_with(if plain { UNAVAILABLE } else { b"" });
+    }
+
+    /// Answers that its client may not come, if that speaks HTTP in clear text (`plain`), and
+    /// closes it, as [`Socket::turn_away`] does.
+    pub fn forbid(self, plain: bool) {
+        self.close_with(if plain { FORBIDDEN } else { b"" });
+    }
+
+    fn close_with(self, answer: &[u8]) {
         self.fd().inspect(|fd| turn_away(fd, answer));
     }
 

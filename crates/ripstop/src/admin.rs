@@ -38,6 +38,7 @@ pub(crate) fn open(
         listener: options.name.clone(),
         proxy_protocol: false,
         tls: None,
+        networks: Default::default(),
         // Of its own and without a limit: health is told when the server is full, too.
         connections: Connections::new(UNLIMITED).listener(options.name, None),
         handshake_timeout: Duration::from_secs(10),

@@ -3,7 +3,8 @@
 
 use crate::{Error, Listen, ListenError, Options, reception::Door, reception::names};
 use arc_swap::ArcSwap;
-use ripstop_http::{Handler, Shared};
+use ripstop_balance::NetworkRules;
+use ripstop_http::{Handler, Rules, Shared};
 use ripstop_net::{
     Address, Connections, Gate, Inherited, Listener, ListenerConnections, Lots, Readmission,
     Refreshed, Tls, connections_by_descriptors,
@@ -18,6 +19,10 @@ pub(crate) struct Gates<S> {
     workers: Arc<Workers>,
     /// Looked at by each new connection.
     shared: Arc<ArcSwap<Shared>>,
+    /// Looked at by each request.
+    rules: Arc<Rules>,
+    /// Looked at by each new connection.
+    networks: Arc<ArcSwap<NetworkRules>>,
     connections: Arc<Connections>,
     /// How many connections descriptors are enough for.
     possible: usize,
@@ -58,12 +63,26 @@ impl<S: Handler + Sync> Gates<S> {
         options: &Options,
         inherited: &Inherited,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(ArcSwap::from_pointee(options.shared()));
+        let rules = Arc::new(Rules::default());
+        let shared = Arc::new(ArcSwap::from_pointee(options.shared(&rules)));
+        let networks = Arc::default();
         let possible = connections_by_descriptors();
         let connections = Connections::new(options.connection_limits(possible));
         let (open, closed) = (Vec::new(), Vec::new());
-        let mut gates =
-            Self { service, workers, shared, connections, possible, lots, open, closed };
+        let mut gates = Self {
+            service,
+            workers,
+            shared,
+            rules,
+            networks,
+            connections,
+            possible,
+            lots,
+            open,
+            closed,
+        };
+        // For the first connections too.
+        gates.set_rules(options);
         gates.apply(options, inherited)?;
         Ok(gates)
     }
@@ -87,12 +106,19 @@ impl<S: Handler + Sync> Gates<S> {
         self.open = stay;
         self.open.extend(opened);
         self.limit_connections(options);
-        self.shared.store(Arc::new(options.shared()));
+        self.set_rules(options);
+        self.shared.store(Arc::new(options.shared(&self.rules)));
         let tick = options.timeouts.tick();
         for worker in self.workers.list().iter() {
             worker.clock().set_tick(tick);
         }
         Ok(closing)
+    }
+
+    /// Sets the rules for the connections and requests that come from now on.
+    fn set_rules(&self, options: &Options) {
+        self.networks.store(Arc::new(options.networks.clone()));
+        self.rules.set(options.trusted_proxies.clone(), &options.rate_limits);
     }
 
     /// Sets the limits for the connections that come from now on.
@@ -165,6 +191,7 @@ impl<S: Handler + Sync> Gates<S> {
             listener: name,
             proxy_protocol,
             tls: tls.clone(),
+            networks: (self.networks.clone(), listen.networks.clone()),
             connections: connections.clone(),
             handshake_timeout: options.handshake_timeout,
             workers: self.workers.clone(),
@@ -188,6 +215,11 @@ impl<S: Handler + Sync> Gates<S> {
     /// The connections of all listeners.
     pub(crate) fn connections(&self) -> &Arc<Connections> {
         &self.connections
+    }
+
+    /// The rules for requests.
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// The listeners' names and the addresses they are bound to.

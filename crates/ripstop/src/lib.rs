@@ -29,11 +29,14 @@ pub use options::{Listen, Options};
 pub use running::{Handle, Outcome, Running};
 pub use server::Server;
 
-pub use ripstop_balance::{Class, Lane, Placement, Run};
+pub use ripstop_balance::{
+    Class, Lane, Network, NetworkRules, Networks, ParseNetworkError, Placement, Rate, Run,
+};
 pub use ripstop_files as files;
 pub use ripstop_http::{
-    Body, BodyError, BoxError, Connection, Disconnect, Facts, Handler, LaneLayer, Laned,
-    LanedFuture, Limits, Refusal, RequestId, Timeouts, Tls, access,
+    Body, BodyError, BoxError, Connection, Disconnect, Exceeded, Facts, ForwardedField, Handler,
+    LaneLayer, Laned, LanedFuture, Limits, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter,
+    Rated, RatedFuture, Refusal, RequestId, Timeouts, Tls, TrustedProxies, access,
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{

@@ -1,7 +1,7 @@
 //! Everything that can be set about a server.
 
-use ripstop_balance::{Lane, Placement};
-use ripstop_http::{AccessLog, Disconnect, Limits, Timeouts};
+use ripstop_balance::{Lane, NetworkRules, Placement};
+use ripstop_http::{AccessLog, Disconnect, Limits, RateLimit, Rules, Timeouts, TrustedProxies};
 use ripstop_net::{Address, ConnectionLimits, ListenerOptions, TlsOptions};
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +31,17 @@ pub struct Options {
     /// clients have one address, behind a mobile network's NAT thousands have, and only the
     /// operator knows what is too many.
     pub connections_per_client: Option<usize>,
+    /// Whose connections are taken, by the address they come from, and with the PROXY protocol by
+    /// that of the client in its header. Others are closed, in clear text with 403. Unix peers are
+    /// not looked at, nor are connections of the admin listener. Default: everybody's.
+    pub networks: NetworkRules,
+    /// Proxies that are believed when they say who the client of a request is: then rate limits,
+    /// the access log and [`Facts::client`](crate::Facts::client) go by that. Default: none.
+    pub trusted_proxies: TrustedProxies,
+    /// How often clients may come, each limit counted by itself and in this order up to the first
+    /// that is exceeded; then 429. A part of the application takes limits of its own by
+    /// [`RateLayer`](crate::RateLayer). Default: none.
+    pub rate_limits: Vec<RateLimit>,
     /// Whether the start raises the soft limit of descriptors to the hard one, for the whole
     /// process. Default: no; the program `ripstop` does.
     pub raise_descriptors: bool,
@@ -59,6 +70,9 @@ impl Default for Options {
             limits: Limits::default(),
             connections: None,
             connections_per_client: None,
+            networks: NetworkRules::default(),
+            trusted_proxies: TrustedProxies::default(),
+            rate_limits: Vec::new(),
             raise_descriptors: false,
             disconnect: Disconnect::default(),
             connect: false,
@@ -80,6 +94,9 @@ pub struct Listen {
     /// How many of its connections may be open; a further one is refused as by
     /// [`Options::connections`]. Default none.
     pub connections: Option<usize>,
+    /// Whose connections it takes, of those that the server takes by [`Options::networks`].
+    /// Default: everybody's.
+    pub networks: NetworkRules,
 }
 
 impl Options {
@@ -96,7 +113,7 @@ impl Options {
     }
 
     /// The part that each connection looks at.
-    pub(crate) fn shared(&self) -> ripstop_http::Shared {
+    pub(crate) fn shared(&self, rules: &Arc<Rules>) -> ripstop_http::Shared {
         let options = ripstop_http::Options {
             timeouts: self.timeouts,
             limits: self.limits,
@@ -104,6 +121,7 @@ impl Options {
             connect: self.connect,
             lane: self.lane,
         };
-        ripstop_http::Shared { options: Arc::new(options), access: self.access.clone() }
+        let (access, rules) = (self.access.clone(), rules.clone());
+        ripstop_http::Shared { options: Arc::new(options), access, rules }
     }
 }

@@ -1,10 +1,11 @@
 //! The reception of a listener: from an accepted socket to HTTP on a byte stream, and from there
 //! to the lot and back.
 //!
-//! accept (`ripstop_net::Gate`) → PROXY header → TLS handshake → `ripstop_http::serve` ⇄ parked
-//! (`ripstop_net::Lots`).
+//! accept (`ripstop_net::Gate`) → PROXY header → networks, limits → TLS handshake →
+//! `ripstop_http::serve` ⇄ parked (`ripstop_net::Lots`).
 
 use arc_swap::ArcSwap;
+use ripstop_balance::NetworkRules;
 use ripstop_http::{
     Begin, Connection, Earlier, Handler, Protocol, Rested, Served, Shared, Wire, serve,
 };
@@ -25,6 +26,8 @@ pub(crate) struct Door<S> {
     pub(crate) listener: Arc<str>,
     pub(crate) proxy_protocol: bool,
     pub(crate) tls: Option<Tls>,
+    /// Whose connections the server takes, and of them the listener.
+    pub(crate) networks: (Arc<ArcSwap<NetworkRules>>, NetworkRules),
     pub(crate) connections: Arc<ListenerConnections>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) workers: Arc<Workers>,
@@ -36,9 +39,14 @@ pub(crate) struct Door<S> {
 
 impl<S: Handler + Sync> Reception for Door<S> {
     fn let_in(&self, mut socket: Socket, worker: &Worker) -> Option<Socket> {
+        // With the PROXY protocol the client is not known yet.
+        let known = !self.proxy_protocol;
+        if known && !self.may_come(&socket) {
+            self.forbid(socket);
+            return None;
+        }
         let mut admitted = self.connections.admit(&mut socket);
-        if !self.proxy_protocol {
-            // Else the client is not known yet.
+        if known {
             admitted = admitted.and_then(|()| socket.admit_client());
         }
         match admitted {
@@ -89,9 +97,12 @@ impl<S: Handler> Door<S> {
         }
         let deadline = Instant::now() + self.handshake_timeout;
         if self.proxy_protocol {
-            if proxy::read(&mut socket, deadline).await?.is_some()
-                && let Err(full) = socket.admit_client()
-            {
+            let named = proxy::read(&mut socket, deadline).await?.is_some();
+            if !self.may_come(&socket) {
+                self.forbid(socket);
+                return Err("its network may not come".into());
+            }
+            if named && let Err(full) = socket.admit_client() {
                 self.turn_away(socket, full);
                 return Err(full.into());
             }
@@ -101,6 +112,21 @@ impl<S: Handler> Door<S> {
             Some(tls) => Ok(tls.accept(socket, deadline).await?.into()),
             None => Ok(socket.into()),
         }
+    }
+
+    /// Whether both the server and the listener take connections of this client. A Unix peer has no
+    /// address to be judged by. Whom a PROXY header does not name is judged by the load balancer's.
+    fn may_come(&self, socket: &Socket) -> bool {
+        let Some(peer) = socket.peer_addr() else { return true };
+        let (server, listener) = &self.networks;
+        server.load().admit(peer.ip()) && listener.admit(peer.ip())
+    }
+
+    /// Tells a client that it may not come.
+    fn forbid(&self, socket: Socket) {
+        log::debug!(listener:% = self.listener, peer:? = socket.peer_addr(); "denied");
+        self.connections.denied(&socket);
+        socket.forbid(self.tls.is_none());
     }
 
     /// Tells a client that there is no place for it.

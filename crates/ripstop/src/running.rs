@@ -11,7 +11,7 @@ use crate::{
 };
 use ripstop_admin::Health;
 use ripstop_balance::Class;
-use ripstop_http::Handler;
+use ripstop_http::{Handler, RateCounts, Rules};
 use ripstop_net::{
     ConnectionCounts, Connections, Inherited, Lots, RefusedCounts, raise_descriptors,
 };
@@ -89,6 +89,7 @@ pub struct Handle {
     routes: Arc<Routes>,
     connections: Arc<Connections>,
     lots: Arc<Lots>,
+    rules: Arc<Rules>,
     tears: Tears,
 }
 
@@ -124,6 +125,11 @@ impl Handle {
         self.lots.parked()
     }
 
+    /// What each of the rate limits has done.
+    pub fn rate_limits(&self) -> Vec<RateCounts> {
+        self.rules.rates()
+    }
+
     /// The reports of what tears in this server.
     pub fn tears(&self) -> &Tears {
         &self.tears
@@ -140,8 +146,10 @@ impl Handle {
     }
 
     /// Takes new options: new listeners are opened, those no longer named are closed, all others
-    /// are not touched; limits and deadlines hold for new connections. The number of workers and
-    /// the admin listener stay as they are. Blocks the calling thread for some milliseconds.
+    /// are not touched; limits and deadlines hold for new connections, rate limits and trusted
+    /// proxies for new requests. A rate limit that stays the same goes on counting. The number of
+    /// workers and the admin listener stay as they are. Blocks the calling thread for some
+    /// milliseconds.
     ///
     /// # Errors
     ///
@@ -200,7 +208,7 @@ impl Running {
             .map(|address| admin::open(address, health.clone(), &workers, &lots, &inherited))
             .transpose();
         let (gates, admin) = both(gates, admin)?;
-        let connections = gates.connections().clone();
+        let (connections, rules) = (gates.connections().clone(), gates.rules().clone());
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
@@ -219,7 +227,8 @@ impl Running {
         main.announce();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
-        let handle = Handle { stage, apply, addresses, queue, routes, connections, lots, tears };
+        let handle =
+            Handle { stage, apply, addresses, queue, routes, connections, lots, rules, tears };
         Ok(Self { handle, main: Some(thread) })
     }
 

@@ -7,9 +7,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ripstop::{CertifiedFiles, ClientAuth, ListenerOptions, TlsOptions, TlsVersion};
+use ripstop::{CertifiedFiles, ClientAuth, ListenerOptions, NetworkRules, TlsOptions, TlsVersion};
 use serde_json::json;
 
+use super::clients::read_networks;
 use super::fault::Place;
 use super::kind::{Choice, FilePath, OrOff, Parsed, Span, Switch, Whole, text};
 use super::reader::Table;
@@ -32,6 +33,8 @@ pub(crate) struct Listen {
     pub(crate) backlog: u32,
     /// Connections that may be open; `None` leaves that to the limit of all.
     pub(crate) connections: Option<usize>,
+    /// Whose connections it takes, of those that the server takes.
+    pub(crate) networks: NetworkRules,
     /// How long the kernel may hold back a silent TCP connection.
     pub(crate) defer_accept: Option<Duration>,
     /// Permissions of a Unix socket; `None` is what the umask leaves.
@@ -89,6 +92,7 @@ impl Listen {
             address,
             backlog: BACKLOG_DEFAULT,
             connections: None,
+            networks: NetworkRules::default(),
             defer_accept: ListenerOptions::default().defer_accept,
             mode: None,
             proxy_protocol: false,
@@ -123,6 +127,13 @@ impl Listen {
             None,
             "Most connections of the listener that are open at a time; more are refused as by \
              limits.connections.",
+        );
+        let networks = read_networks(
+            table,
+            "listen",
+            "Networks whose connections the listener takes, as in clients.allow, which counts \
+             too: only those that both take are served.",
+            "Networks whose connections it closes, as in clients.deny.",
         );
         let defer_accept = table.field(
             "defer_accept",
@@ -159,6 +170,7 @@ impl Listen {
             address,
             backlog,
             connections,
+            networks,
             defer_accept,
             mode,
             proxy_protocol,

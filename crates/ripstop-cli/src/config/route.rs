@@ -7,11 +7,12 @@
 use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use ripstop::{Lane, files::FilesOptions};
+use ripstop::{Lane, RateLimit, files::FilesOptions};
 use serde_json::json;
 
 use super::fault::{FOLDER, Place};
 use super::kind::{FilePath, List, Names, OneOf, Parsed, Switch, Whole, text};
+use super::rate;
 use super::reader::Table;
 use super::sections::LANES;
 use crate::pattern::{HostPattern, PathPattern};
@@ -28,6 +29,8 @@ pub(crate) struct Route {
     pub(crate) path: PathPattern,
     /// Where it is handled; `None` is as `server.lane` says.
     pub(crate) lane: Option<Lane>,
+    /// How often clients may come to it.
+    pub(crate) rates: Vec<RateLimit>,
     /// What it answers.
     pub(crate) action: Action,
 }
@@ -134,7 +137,7 @@ impl Route {
     fn folder(root: PathBuf, place: Place) -> Self {
         let path = PathPattern::parse("/*").expect("every path is a pattern");
         let action = Action::Files(Files::new(root, place));
-        Self { place, host: HostPattern::Any, path, lane: None, action }
+        Self { place, host: HostPattern::Any, path, lane: None, rates: Vec::new(), action }
     }
 
     fn read(table: &mut Table<'_, '_>) -> Option<Self> {
@@ -159,6 +162,10 @@ impl Route {
             json!("queued"),
             "Where its requests are handled, as server.lane says it. Left out: by server.lane.",
         );
+        let rates = rate::read_all(
+            table,
+            "How often clients may come to this route, beside what [[rate]] says of all requests.",
+        );
         let files = table.optional_table(
             "files",
             "Files of a folder. The path up to the last slash before the first * is taken off: \
@@ -180,7 +187,7 @@ impl Route {
                 redirect.map(|redirect| redirect.map(Action::Redirect)),
             ],
         );
-        Some(Self { place, host, path: path?, lane, action: action? })
+        Some(Self { place, host, path: path?, lane, rates, action: action? })
     }
 }
 

@@ -155,9 +155,8 @@ fn no_beginning_of_a_file_makes_the_reader_panic() {
 fn columns_count_characters() {
     check(
         "route = [{ path = \"/ä\", respond = {}, x = 1 }]\n",
-        &[
-            "f:1:39: unknown key \"x\" in route, known are host, path, lane, files, respond, redirect",
-        ],
+        &["f:1:39: unknown key \"x\" in route, known are host, path, lane, rate, files, \
+             respond, redirect"],
     );
 }
 
@@ -276,6 +275,85 @@ fn what_a_route_says_is_checked() {
 }
 
 #[test]
+fn networks_are_read_and_bad_ones_told_each_at_its_place() {
+    check(
+        "[[listen]]\naddress = \":80\"\nallow = [\"10.1.2.3/8\", \"10.0.0.0/33\"]\n\
+         [clients]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"::/0\", \"10.0.0.0/8\"]\n\
+         trusted_proxies = [\"unix\", \"proxy\"]\nforwarded = \"via\"\n",
+        &[
+            "f:3:10: listen.allow: \"10.1.2.3/8\" has bits beyond its prefix, write 10.0.0.0/8",
+            "f:3:24: listen.allow: \"10.0.0.0/33\" has a bad prefix, it must be a number from 0 to \
+             32",
+            "f:6:8: 10.0.0.0/8 is in clients.allow and clients.deny, remove one",
+            "f:7:28: clients.trusted_proxies: \"proxy\" is no network, it must be like \
+             \"192.0.2.0/24\" or \"2001:db8::/32\", or \"unix\"",
+            "f:8:13: clients.forwarded must be \"x-forwarded-for\" or \"forwarded\", not \"via\"",
+        ],
+    );
+    let config = parsed(
+        "[clients]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.7\"]\n\
+         trusted_proxies = [\"unix\", \"10.0.0.1\"]\n",
+    );
+    let clients = config.unwrap().clients;
+    let admitted = |ip: &str| clients.networks.admit(ip.parse().unwrap());
+    assert_eq!([admitted("10.0.0.1"), admitted("10.0.0.7"), admitted("::1")], [true, false, false]);
+    assert!(clients.trusted_proxies.unix);
+    assert!(clients.trusted_proxies.networks.contains("10.0.0.1".parse().unwrap()));
+}
+
+#[test]
+fn networks_of_variables_are_parted_by_commas() {
+    let variables = variables_of(&[("RIPSTOP_CLIENTS_DENY", "10.0.0.0/8, ::/0")]);
+    let overrides = Overrides { variables, ..Overrides::default() };
+    let networks = overridden("", &overrides).unwrap().clients.networks;
+    assert!(!networks.admit("::1".parse().unwrap()));
+    assert!(networks.admit("192.0.2.1".parse().unwrap()));
+}
+
+#[test]
+fn rates_are_read_with_their_defaults_and_faults_are_told() {
+    check(
+        "[[rate]]\nwindow = \"10ms\"\nby = \"header:a b\"\nname = \"\\\"\"\nkeys = 1\n\
+         [[route]]\npath = \"/\"\nrespond = {}\n[[route.rate]]\nrequests = 0\nburst = \"all\"\n",
+        &[
+            "f:1:1: rate.requests is missing, it must be a whole number from 1 to 1000000000",
+            "f:2:10: rate.window must be a duration from \"1s\" to \"1d\" (units ms, s, m, h, d), \
+             not \"10ms\"",
+            "f:3:6: rate.by: \"header:a b\" is nothing to count by, it must be \"client\", \
+             \"everyone\" or a header field such as \"header:x-api-key\"",
+            "f:4:8: rate.name: \"\\\"\" is no name, it must have 1 to 64 characters of ASCII without \
+             quotation marks",
+            "f:5:8: rate.keys must be a whole number from 1000 to 10000000, not 1",
+            "f:10:12: route.rate.requests must be a whole number from 1 to 1000000000, not 0",
+            "f:11:9: route.rate.burst must be a whole number from 1 to 1000000000, not \"all\"",
+        ],
+    );
+    let config = parsed(
+        "[[rate]]\nrequests = 5\n[[rate]]\nrequests = 7\nwindow = \"1m\"\nburst = 2\n\
+         by = \"header:X-Key\"\nkeys = 2000\n[[route]]\npath = \"/\"\nrespond = {}\n\
+         [[route.rate]]\nrequests = 1\nby = \"everyone\"\nname = \"login\"\n",
+    );
+    let config = config.unwrap();
+    let limits = config.rates.iter().chain(&config.routes[0].rates);
+    let shown = limits.map(|limit| {
+        let (rate, seconds) = (limit.rate, limit.rate.window.as_secs());
+        format!("{} {}/{seconds} {} {}", limit.name, rate.requests, rate.burst, limit.keys_max)
+    });
+    let expected = ["client 5/1 5 65536", "x-key 7/60 2 2000", "login 1/1 1 65536"];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn rates_that_nobody_could_tell_apart_clash() {
+    let twice = "[[rate]]\nrequests = 5\n".repeat(2);
+    check(&twice, &["f:3:1: rate name \"client\" is taken (line 1), names must differ"]);
+    check(
+        "[[rate]]\nrequests = 5\nname = \"a\"\n[[rate]]\nrequests = 6\nname = \"a\"\n",
+        &["f:6:8: rate name \"a\" is taken (line 3), names must differ"],
+    );
+}
+
+#[test]
 fn a_bad_log_filter_is_a_fault() {
     let lines = faults("[log]\nfilter = \"loud=loud\"\n");
     assert_eq!(lines.len(), 1);
@@ -364,7 +442,9 @@ fn a_missing_file_says_how_to_get_one() {
 #[test]
 fn the_schema_knows_every_section() {
     let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
-    for section in ["server", "listen", "route", "timeouts", "limits", "log", "admin"] {
+    for section in
+        ["server", "listen", "route", "clients", "rate", "timeouts", "limits", "log", "admin"]
+    {
         assert!(schema["properties"][section].is_object(), "{section}");
     }
     let listen = &schema["properties"]["listen"]["items"];

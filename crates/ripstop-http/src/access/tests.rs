@@ -33,6 +33,7 @@ fn what_is_not_there_is_left_out_or_a_dash() {
     let uri = uri("/");
     let event = AccessEvent {
         peer: None,
+        client: None,
         status: None,
         response_bytes: 0,
         host: None,
@@ -66,6 +67,18 @@ fn peers_are_written_as_what_they_are() {
         assert!(line.contains(&format!(r#""peer":"{json}","#)), "{line}");
         assert!(self::line(Format::Combined, &event).starts_with(combined), "{peer}");
     }
+}
+
+#[test]
+fn a_client_behind_a_proxy_is_named_beside_the_peer() {
+    let uri = uri("/");
+    let client = Some("2001:db8::7".parse().unwrap());
+    let event = AccessEvent { client, ..event(&uri) };
+    let line = line(Format::Json, &event);
+    assert!(line.contains(r#""peer":"192.0.2.1:4711","client":"2001:db8::7","method""#), "{line}");
+    assert!(self::line(Format::Combined, &event).starts_with("2001:db8::7 - - ["));
+    let event = AccessEvent { peer: None, ..event };
+    assert!(self::line(Format::Combined, &event).starts_with("2001:db8::7 - - ["));
 }
 
 #[test]
@@ -210,6 +223,7 @@ fn event(uri: &Uri) -> AccessEvent<'_> {
     AccessEvent {
         time: UNIX_EPOCH + Duration::from_millis(1_795_404_570_042),
         peer: Some(SocketAddr::from(([192, 0, 2, 1], 4711))),
+        client: None,
         method: &Method::GET,
         uri,
         version: Version::HTTP_11,

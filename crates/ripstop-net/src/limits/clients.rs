@@ -6,35 +6,16 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
-use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ripstop_balance::Client;
 
 /// A power of two, many times the workers that a machine has.
 const SHARDS: usize = 64;
 
 /// A table that is smaller than this keeps its memory.
 const SHRINK_MIN: usize = 64;
-
-/// Who is counted: an IPv4 address, or the /64 of an IPv6 one, which is what one customer of a
-/// network gets at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Client(NonZeroU64);
-
-/// Tells IPv4 addresses from prefixes of IPv6, none of which begins with so many zeros but that of
-/// the unspecified address and `::1`.
-const IPV4: u64 = 1 << 32;
-
-impl Client {
-    pub(super) fn of(ip: IpAddr) -> Self {
-        let number = match ip.to_canonical() {
-            IpAddr::V4(ip) => IPV4 | u64::from(ip.to_bits()),
-            IpAddr::V6(ip) => u64::try_from(ip.to_bits() >> 64).expect("half of the bits"),
-        };
-        Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -113,24 +94,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(one: &str, other: &str, same: bool) {
-        let client = |ip: &str| Client::of(ip.parse().unwrap());
-        assert_eq!(client(one) == client(other), same, "{one} {other}");
-    }
-
-    #[test]
-    fn a_client_is_an_ipv4_address_or_an_ipv6_network() {
-        check("192.0.2.1", "192.0.2.1", true);
-        check("192.0.2.1", "192.0.2.2", false);
-        check("192.0.2.1", "::ffff:192.0.2.1", true);
-        check("2001:db8::1", "2001:db8::ffff:1", true);
-        check("2001:db8::1", "2001:db8:0:1::1", false);
-        check("::1", "0.0.0.1", false);
-        check("::1", "0.0.0.0", false);
-        check("::1", "127.0.0.1", false);
-    }
+    use std::net::IpAddr;
 
     #[test]
     fn a_table_that_was_large_gives_its_memory_back() {

@@ -1,0 +1,134 @@
+//! The rules by which each request is judged before it is handled: who its client is, and whether
+//! that one comes too often.
+//!
+//! They are shared by all connections of a server and can be set anew while it runs: the next
+//! request of any connection goes by the new ones. While there are none, a request pays for one
+//! look at a flag.
+
+use crate::{
+    Refusal, TrustedProxies,
+    rate::{Exceeded, RateCounts, RateLimit, RateLimiter},
+};
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+/// The rules of a server as they are now. By default there are none.
+#[derive(Debug, Default)]
+pub struct Rules {
+    any: AtomicBool,
+    current: ArcSwap<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    proxies: TrustedProxies,
+    rates: Vec<Arc<RateLimiter>>,
+}
+
+/// What the rules say of a request.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// Who it is from: the peer, or whom trusted proxies name.
+    pub(crate) client: Option<IpAddr>,
+    /// It comes too soon.
+    pub(crate) exceeded: Option<Box<Exceeded>>,
+}
+
+impl Rules {
+    /// Sets the rules for the requests that come from now on. A rate limit that stays the same
+    /// goes on counting.
+    pub fn set(&self, proxies: TrustedProxies, rates: &[RateLimit]) {
+        let before = self.current.load();
+        let rates = RateLimiter::renewed(&before.rates, rates);
+        self.any.store(!proxies.is_nobody() || !rates.is_empty(), Relaxed);
+        self.current.store(Arc::new(Current { proxies, rates }));
+    }
+
+    /// What the rate limits have done.
+    pub fn rates(&self) -> Vec<RateCounts> {
+        self.current.load().rates.iter().map(|limiter| limiter.counts()).collect()
+    }
+
+    /// Judges a request of `peer` with these fields. Counts it, and refuses it if it comes too
+    /// soon, unless it is refused already.
+    pub(crate) fn judge(
+        &self,
+        peer: Option<IpAddr>,
+        headers: &HeaderMap,
+        admitted: &mut Result<(), Refusal>,
+    ) -> Judged {
+        if !self.any.load(Relaxed) {
+            return Judged { client: peer, exceeded: None };
+        }
+        let current = self.current.load();
+        let client = current.proxies.client(peer, headers);
+        let mut exceeded = None;
+        if admitted.is_ok()
+            && let Err(err) = current.admit(client, headers)
+        {
+            *admitted = Err(Refusal::TooManyRequests);
+            exceeded = Some(Box::new(err));
+        }
+        Judged { client, exceeded }
+    }
+}
+
+impl Current {
+    /// Counts a request by each limit, up to the first that refuses it.
+    fn admit(&self, client: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Exceeded> {
+        self.rates.iter().try_for_each(|limiter| limiter.check(client, headers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ripstop_balance::Rate;
+    use std::num::NonZeroU32;
+
+    fn limit(name: &str, requests: u32) -> RateLimit {
+        let requests = NonZeroU32::new(requests).unwrap();
+        let rate = Rate { requests, burst: requests, ..RateLimit::default().rate };
+        RateLimit { name: name.into(), rate, ..RateLimit::default() }
+    }
+
+    /// Whether a request of `client` is admitted by the rules.
+    fn is_admitted(rules: &Rules, client: &str) -> bool {
+        let mut admitted = Ok(());
+        rules.judge(Some(client.parse().unwrap()), &HeaderMap::new(), &mut admitted);
+        admitted.is_ok()
+    }
+
+    #[test]
+    fn a_limit_that_stays_the_same_goes_on_counting_and_a_new_one_begins_anew() {
+        let rules = Rules::default();
+        let set = |rates: &[RateLimit]| rules.set(TrustedProxies::default(), rates);
+        set(&[limit("one", 1)]);
+        assert!(is_admitted(&rules, "192.0.2.1"));
+        assert!(!is_admitted(&rules, "192.0.2.1"));
+        set(&[limit("other", 1000), limit("one", 1)]);
+        assert!(!is_admitted(&rules, "192.0.2.1"));
+        assert_eq!(rules.rates()[1].refused, 2);
+        set(&[limit("one", 2)]);
+        assert!(is_admitted(&rules, "192.0.2.1"));
+        set(&[]);
+        assert!((0..10).all(|_| is_admitted(&rules, "192.0.2.1")));
+    }
+
+    #[test]
+    fn what_is_refused_already_is_not_counted() {
+        let rules = Rules::default();
+        rules.set(TrustedProxies::default(), &[limit("one", 1)]);
+        let mut refused = Err(Refusal::BadHost);
+        rules.judge(Some("192.0.2.1".parse().unwrap()), &HeaderMap::new(), &mut refused);
+        assert_eq!(refused, Err(Refusal::BadHost));
+        assert!(is_admitted(&rules, "192.0.2.1"));
+    }
+}
