@@ -161,6 +161,31 @@ fn a_stream_whose_client_does_not_read_is_reset_where_the_response_is_one_piece(
 }
 
 #[test]
+fn a_stream_whose_client_takes_nothing_is_reset_beside_others() {
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(SHORT));
+    // SETTINGS_INITIAL_WINDOW_SIZE.
+    let mut frames = Frames::open(&site, &[(4, 0)]);
+    let begin = Instant::now();
+    frames.request(1, &get_fields("/"));
+    let reset = frames.next_of(RST_STREAM);
+    assert_eq!(reset.stream, 1);
+    assert!(begin.elapsed() >= SHORT);
+    frames.request(3, &get_fields("/"));
+    frames.send(WINDOW_UPDATE, 0, 3, &5_u32.to_be_bytes());
+    assert_eq!(frames.response(3)[0], 0x88);
+}
+
+#[test]
+fn a_connection_whose_client_takes_only_the_beginning_is_idle() {
+    let site = Site::with_timeouts(|timeouts| timeouts.idle = Some(SHORT));
+    let mut frames = Frames::open(&site, &[(4, 1)]);
+    frames.request(1, &get_fields("/"));
+    let (goodbye, _) = frames.ending();
+    assert_eq!(goodbye.map(|goodbye| goodbye.error()), Some(0));
+    site.assert_serves();
+}
+
+#[test]
 fn a_connection_whose_client_does_not_read_is_cut_and_costs_little_memory() {
     let site = Site::with_timeouts(|timeouts| timeouts.write = Some(SHORT));
     // SETTINGS_INITIAL_WINDOW_SIZE, and the connection's window.
