@@ -1,6 +1,6 @@
 //! The body of a request, as handlers read it: bounded, and given up when its peer stalls.
 
-use crate::{Refusal, conn::Link, progress::Wait};
+use crate::{Refusal, conn::Link, pace::Pace, progress::Wait};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -25,13 +25,12 @@ struct Reader {
     left: Option<u64>,
     /// Whether the deadline of the next piece runs.
     waits: bool,
+    pace: Pace,
 }
 
 impl Body {
     pub(crate) fn new(incoming: Incoming, link: &Link) -> Self {
-        let left = link.conn.options.limits.body;
-        let reader =
-            (!incoming.is_end_stream()).then(|| Reader { link: link.clone(), left, waits: false });
+        let reader = (!incoming.is_end_stream()).then(|| Reader::new(link));
         Self { incoming, reader }
     }
 }
@@ -57,7 +56,7 @@ impl HttpBody for Body {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(reader.take(frame))),
             Poll::Ready(Some(Err(err))) => Poll::Ready(Some(Err(BodyError::Connection(err)))),
             Poll::Ready(None) => {
-                reader.goes_on();
+                reader.goes_on(0);
                 Poll::Ready(None)
             }
         }
@@ -73,20 +72,32 @@ impl HttpBody for Body {
 }
 
 impl Reader {
-    fn waits(&mut self) {
-        self.waits = true;
-        self.link.progress().set_if_clear(Wait::Peer, self.link.conn.options.timeouts.body);
+    fn new(link: &Link) -> Self {
+        let options = &link.conn.options;
+        let pace = Pace::of_body(options);
+        Self { link: link.clone(), left: options.limits.body, waits: false, pace }
     }
 
-    fn goes_on(&mut self) {
+    fn waits(&mut self) {
+        self.waits = true;
+        let progress = self.link.progress();
+        progress.set_if_clear(Wait::Peer, self.pace.waits(progress.now()));
+    }
+
+    fn goes_on(&mut self, bytes: usize) {
         self.waits = false;
         let progress = self.link.progress();
+        self.pace.moved(progress.now(), bytes);
+        if progress.has_responded() {
+            // A conversation: its pauses are the application's.
+            self.pace.forgive();
+        }
         progress.clear(Wait::Peer);
         progress.extend_handler(self.link.conn.options.timeouts.request);
     }
 
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
-        self.goes_on();
+        self.goes_on(frame.data_ref().map_or(0, Bytes::len));
         if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
             match left.checked_sub(data.len() as u64) {
                 Some(rest) => *left = rest,

@@ -21,6 +21,7 @@ mod handling;
 mod lane;
 mod options;
 mod outgoing;
+mod pace;
 mod progress;
 mod refusal;
 mod seam;

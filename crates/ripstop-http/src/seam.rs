@@ -6,6 +6,7 @@
 use crate::{
     conn::{Conn, Reading, Switch},
     guard::{Guard, State},
+    pace::Pace,
     progress::Wait,
 };
 use bytes::{Buf, BytesMut};
@@ -38,6 +39,7 @@ pub(crate) struct Seam<I> {
     io: TokioIo<Counting<I>>,
     conn: Arc<Conn>,
     guard: Guard,
+    writes: Pace,
     /// Read, but not passed on to hyper yet.
     kept: BytesMut,
     /// The first bytes of `kept` that the guard has let pass.
@@ -47,10 +49,12 @@ pub(crate) struct Seam<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
     pub(crate) fn new(io: I, conn: Arc<Conn>) -> Self {
         let guard = Guard::new(&conn.options.limits);
+        let writes = Pace::of_writes(&conn.options);
         Self {
             io: TokioIo::new(Counting { io, last_read: 0 }),
             conn,
             guard,
+            writes,
             kept: BytesMut::new(),
             passable: 0,
         }
@@ -232,12 +236,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Read for Seam<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
     /// Runs the deadline of a write.
-    fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wrote<T>(
+        &mut self,
+        outcome: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
         if outcome.is_pending() {
             // An earlier part of the response may have been.
             self.conn.flushed.store(false, Relaxed);
         }
-        self.conn.progress.wrote(&outcome, self.conn.options.timeouts.write);
+        self.writes.wrote(&self.conn.progress, &outcome, bytes);
         outcome
     }
 }
@@ -249,7 +257,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.wrote(outcome)
+        self.wrote(outcome, |&bytes| bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -270,7 +278,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
         } else {
             Pin::new(&mut self.io).poll_write_vectored(cx, slices)
         };
-        self.wrote(outcome)
+        self.wrote(outcome, |&bytes| bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -279,7 +287,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
             // hyper flushes the stream only after its own buffer.
             self.conn.flushed.store(true, Relaxed);
         }
-        self.wrote(outcome)
+        self.wrote(outcome, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,7 @@
 //! and closes; before that goes through, the GOAWAY is written, which hyper has no way to ask for.
 
 use super::flood::Flood;
-use crate::{conn::Conn, progress::Wait};
+use crate::{conn::Conn, pace::Pace, progress::Wait};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{
     io::{self, IoSlice},
@@ -37,6 +37,7 @@ pub(super) struct Frames<I> {
     read: Bytes,
     conn: Arc<Conn>,
     flood: Flood,
+    writes: Pace,
     begin: Instant,
     /// The end of the stream was read.
     ended: bool,
@@ -62,15 +63,16 @@ impl<I> Frames<I> {
             read,
             conn: conn.clone(),
             flood: Flood::new(conn.options.limits.streams),
+            writes: Pace::of_writes(&conn.options),
             begin: Instant::now(),
             ended: false,
             farewell: Farewell::NotYet,
         }
     }
 
-    fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wrote(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if self.flood.over().is_none() {
-            self.conn.progress.wrote(&outcome, self.conn.options.timeouts.write);
+            self.writes.wrote(&self.conn.progress, &outcome, |&bytes| bytes);
         }
         outcome
     }
