@@ -56,7 +56,7 @@ impl HttpBody for Body {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(reader.take(frame))),
             Poll::Ready(Some(Err(err))) => Poll::Ready(Some(Err(BodyError::Connection(err)))),
             Poll::Ready(None) => {
-                reader.goes_on(0);
+                reader.goes_on();
                 Poll::Ready(None)
             }
         }
@@ -84,20 +84,29 @@ impl Reader {
         progress.set_if_clear(Wait::Peer, self.pace.waits(progress.now()));
     }
 
-    fn goes_on(&mut self, bytes: usize) {
+    fn goes_on(&mut self) {
         self.waits = false;
         let progress = self.link.progress();
-        self.pace.moved(progress.now(), bytes);
-        if progress.has_responded() {
-            // A conversation: its pauses are the application's.
-            self.pace.forgive();
-        }
         progress.clear(Wait::Peer);
         progress.extend_handler(self.link.conn.options.timeouts.request);
     }
 
+    /// Whether the peer is still waited for after so many bytes.
+    fn keeps_pace(&mut self, bytes: usize) -> bool {
+        let progress = self.link.progress();
+        if progress.has_responded() {
+            // A conversation: its pauses are the application's.
+            self.pace.forgive();
+        }
+        self.pace.moved(progress.now(), bytes)
+    }
+
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
-        self.goes_on(frame.data_ref().map_or(0, Bytes::len));
+        self.goes_on();
+        if !self.keeps_pace(frame.data_ref().map_or(0, Bytes::len)) {
+            self.link.progress().refuse(Refusal::PeerTimeout);
+            return Err(BodyError::Refused(Refusal::PeerTimeout));
+        }
         if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
             match left.checked_sub(data.len() as u64) {
                 Some(rest) => *left = rest,

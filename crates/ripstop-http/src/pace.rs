@@ -10,14 +10,18 @@ use crate::{
 };
 use std::{io, num::NonZeroU32, task::Poll, time::Duration};
 
-/// The patience that is left with one peer, in one direction.
+/// By which part of a timeout more patience may be used up than there is: a deadline is late by two
+/// ticks of the clock, which are an eighth of it at most.
+const OVERDRAFT: u32 = 4;
+
+/// The patience with one peer, in one direction.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// All the patience there is; `None` for no end of it.
     timeout: Option<Duration>,
     /// Bytes that earn a second; `None`: any byte earns all.
     rate: Option<NonZeroU32>,
-    left: Duration,
+    used: Duration,
     /// When the wait began that goes on.
     since: Option<Duration>,
 }
@@ -34,50 +38,52 @@ impl Pace {
     }
 
     fn new(timeout: Option<Duration>, rate: Option<NonZeroU32>) -> Self {
-        Self { timeout, rate, left: timeout.unwrap_or_default(), since: None }
+        Self { timeout, rate, used: Duration::ZERO, since: None }
     }
 
     /// The peer is waited for, at `now`: for how long.
     pub(crate) fn waits(&mut self, now: Duration) -> Option<Duration> {
         let since = *self.since.get_or_insert(now);
-        let left = self.left.saturating_sub(now.saturating_sub(since));
-        self.timeout.map(|_| left)
+        let used = self.used + now.saturating_sub(since);
+        self.timeout.map(|timeout| timeout.saturating_sub(used))
     }
 
-    /// So many bytes have moved, at `now`.
-    pub(crate) fn moved(&mut self, now: Duration, bytes: usize) {
-        let Some(timeout) = self.timeout else { return };
-        let Some(rate) = self.rate else { return self.forgive() };
+    /// So many bytes have moved, at `now`; tells whether there is patience left. A peer that goes on
+    /// moving a byte a tick would never meet its deadline.
+    #[must_use]
+    pub(crate) fn moved(&mut self, now: Duration, bytes: usize) -> bool {
+        let (Some(timeout), Some(rate)) = (self.timeout, self.rate) else {
+            self.forgive();
+            return true;
+        };
         let waited = self.since.take().map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let earned_ms = (bytes as u64).saturating_mul(1000) / u64::from(rate.get());
         let earned = Duration::from_millis(earned_ms);
-        self.left = self.left.saturating_sub(waited).saturating_add(earned).min(timeout);
+        self.used = (self.used + waited).saturating_sub(earned);
+        self.used <= timeout + timeout / OVERDRAFT
     }
 
     /// The peer gets all patience back.
     pub(crate) fn forgive(&mut self) {
         self.since = None;
-        self.left = self.timeout.unwrap_or_default();
+        self.used = Duration::ZERO;
     }
 
     /// Runs the deadline of writing by how a write of so many bytes went.
     pub(crate) fn wrote<T>(
         &mut self,
         progress: &Progress,
-        outcome: &Poll<io::Result<T>>,
+        outcome: Poll<io::Result<T>>,
         bytes: impl FnOnce(&T) -> usize,
-    ) {
-        match outcome {
-            Poll::Pending => {
-                let left = self.waits(progress.now());
-                progress.set_if_clear(Wait::Write, left);
-            }
-            Poll::Ready(Ok(wrote)) => {
-                self.moved(progress.now(), bytes(wrote));
-                progress.clear(Wait::Write);
-            }
-            Poll::Ready(Err(_)) => progress.clear(Wait::Write),
-        }
+    ) -> Poll<io::Result<T>> {
+        let Poll::Ready(wrote) = outcome else {
+            let left = self.waits(progress.now());
+            progress.set_if_clear(Wait::Write, left);
+            return Poll::Pending;
+        };
+        progress.clear(Wait::Write);
+        let goes_on = wrote.as_ref().map_or(true, |wrote| self.moved(progress.now(), bytes(wrote)));
+        Poll::Ready(if goes_on { wrote } else { Err(io::ErrorKind::TimedOut.into()) })
     }
 }
 
@@ -95,8 +101,8 @@ mod tests {
             .find(|step| {
                 let begin = SECOND * pause * *step;
                 let patience = pace.waits(begin).unwrap();
-                pace.moved(begin + SECOND * pause, bytes);
-                patience < SECOND * pause
+                let goes_on = pace.moved(begin + SECOND * pause, bytes);
+                patience < SECOND * pause || !goes_on
             })
             .unwrap_or(1000)
     }
@@ -126,17 +132,28 @@ mod tests {
         let mut pace = Pace::new(Some(SECOND * 10), NonZeroU32::new(1));
         assert_eq!(pace.waits(SECOND * 100), Some(SECOND * 10));
         assert_eq!(pace.waits(SECOND * 104), Some(SECOND * 6));
-        pace.moved(SECOND * 105, 0);
+        assert!(pace.moved(SECOND * 105, 0));
         assert_eq!(pace.waits(SECOND * 200), Some(SECOND * 5));
         pace.forgive();
         assert_eq!(pace.waits(SECOND * 300), Some(SECOND * 10));
     }
 
     #[test]
+    fn a_peer_that_moves_a_byte_just_before_each_deadline_is_given_up() {
+        let mut pace = Pace::new(Some(SECOND * 8), NonZeroU32::new(1000));
+        let kept = (0..100).take_while(|&second| {
+            // The deadline that it is given is always ahead.
+            pace.waits(SECOND * second);
+            pace.moved(SECOND * (second + 1), 1)
+        });
+        assert_eq!(kept.count(), 10);
+    }
+
+    #[test]
     fn without_a_timeout_there_is_no_end_of_patience() {
         let mut pace = Pace::new(None, NonZeroU32::new(1));
         assert_eq!(pace.waits(SECOND), None);
-        pace.moved(SECOND * 1000, 0);
+        assert!(pace.moved(SECOND * 1000, 0));
         assert_eq!(pace.waits(SECOND * 2000), None);
     }
 }

@@ -245,8 +245,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
             // An earlier part of the response may have been.
             self.conn.flushed.store(false, Relaxed);
         }
-        self.writes.wrote(&self.conn.progress, &outcome, bytes);
-        outcome
+        self.writes.wrote(&self.conn.progress, outcome, bytes)
     }
 }
 

@@ -71,10 +71,10 @@ impl<I> Frames<I> {
     }
 
     fn wrote(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if self.flood.over().is_none() {
-            self.writes.wrote(&self.conn.progress, &outcome, |&bytes| bytes);
+        if self.flood.over().is_some() {
+            return outcome;
         }
-        outcome
+        self.writes.wrote(&self.conn.progress, outcome, |&bytes| bytes)
     }
 
     /// Counts what `buf` has got beyond `before`, and takes away what comes too late.

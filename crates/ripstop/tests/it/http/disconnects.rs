@@ -75,7 +75,7 @@ fn a_handler_that_is_told_to_runs_to_its_end_without_its_client() {
             drop(client);
         }
         // Were it dropped, that would show here; the release after it shows that it was not.
-        assert!(!ripstop_testkit::until(QUIET, || site.probe.dropped() > 0));
+        assert!(!until(QUIET, || site.probe.dropped() > 0));
         site.probe.release();
         site.probe.await_finished(1);
         assert_eq!(site.probe.dropped(), 0);
