@@ -181,7 +181,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
 
     /// Tells the connection where the reading stands after something was read.
     fn note(&mut self) {
-        let begins = self.conn.reading() == Reading::Between && self.conn.is_at_rest();
+        let before = self.conn.reading();
+        let begins = before == Reading::Between && self.conn.is_at_rest();
         let reading = match self.guard.state() {
             State::RequestLine if self.kept.is_empty() => Reading::Between,
             State::RequestLine | State::Fields => Reading::Head,
@@ -196,6 +197,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
                 self.conn.progress.set(Wait::Peer, self.conn.options.timeouts.header);
             }
             Reading::Head => {}
+            // Empty lines gain no time, and a request that was read whole takes it away itself.
+            Reading::Between if matches!(before, Reading::Between | Reading::Fresh) => {}
             _ => self.conn.progress.clear(Wait::Peer),
         }
     }

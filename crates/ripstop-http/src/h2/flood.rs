@@ -18,7 +18,7 @@ const CHORES: u32 = 1000;
 /// Chores that a second earns.
 const CHORES_PER_SECOND: u32 = 100;
 
-/// What a frame costs that h2 takes to every stream.
+/// What a frame costs that h2 takes to every stream, or to the log.
 const DEAR: u32 = 10;
 
 /// Chores that a request earns, and a DATA frame, if it is not tiny: gRPC clients send a PING and
@@ -49,6 +49,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 
 const ACK: u8 = 1;
@@ -152,6 +153,8 @@ impl Flood {
                 0
             }
             SETTINGS if head.flags & ACK == 0 => DEAR,
+            // A PING of the server's is rare, and h2 warns of each confirmation of none.
+            PING if head.flags & ACK != 0 => DEAR,
             GOAWAY => DEAR,
             _ => 1,
         };

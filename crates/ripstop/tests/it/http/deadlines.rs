@@ -56,6 +56,25 @@ fn a_head_that_trickles_gains_no_time() {
 }
 
 #[test]
+fn empty_lines_gain_no_time() {
+    let site = Site::with_timeouts(|timeouts| {
+        timeouts.header = Some(SHORT);
+        timeouts.idle = Some(SHORT);
+    });
+    for first in [true, false] {
+        let mut client = site.client();
+        if !first {
+            assert_eq!(client.get("/").unwrap().status(), 200);
+        }
+        let begin = Instant::now();
+        let lines = "\r\n".repeat(8);
+        let sent = client.send_slowly(&lines, 2, SHORT * 2 / 3).unwrap();
+        assert!(sent < lines.len(), "they were read to their end (first: {first})");
+        assert!(begin.elapsed() >= SHORT / 2);
+    }
+}
+
+#[test]
 fn the_time_of_a_later_head_runs_from_its_first_byte() {
     let site = Site::with_timeouts(|timeouts| {
         timeouts.header = Some(SHORT);

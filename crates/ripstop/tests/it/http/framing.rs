@@ -142,6 +142,10 @@ fn a_bad_chunk_is_answered_400_and_ends_the_connection() {
         "5\r\nhello\r\n0\n\r\n",
         "5\r\nhello\r\n0\r\n\n",
         "5\r\nhello\r\n0\r\nX: y\r\n folded\r\n\r\n",
+        "5\r\nhello\r\n0\r\nno colon\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX: a\0b\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX: a\rb\r\n\r\n",
         long_line.as_str(),
         endless_line.as_str(),
     ];

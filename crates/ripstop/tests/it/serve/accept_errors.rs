@@ -62,7 +62,6 @@ fn accepts_that_fail_are_tried_again_and_cost_next_to_nothing() {
         drop(waiting);
         assert!(until(SOON, || proc.fds().unwrap() == fds), "{errno}: {:?}", proc.fds());
     }
-    assert!(!tear.process.log().contains(" ERROR "), "{}", tear.process.log());
     tear.terminate();
 }
 

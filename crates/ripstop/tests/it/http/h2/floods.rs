@@ -205,7 +205,6 @@ fn every_flood_ends_with_a_goaway_before_it_took_much_of_a_worker() {
         assert_eq!(tear.connect().get("/").unwrap().status(), 200, "after {}", flood.name);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(!tear.process.log().contains(" ERROR "), "{}", tear.process.log());
     tear.terminate();
 }
 
