@@ -251,6 +251,21 @@ fn an_ambiguous_message_is_never_read_in_two_ways_wherever_it_is_cut() {
     site.assert_serves();
 }
 
+/// As docs/faults.md says. None of it moves the end of a message.
+#[test]
+fn what_is_read_more_freely_than_the_rfc_asks_is_known() {
+    let site = Site::start(options());
+    let mut client = site.client();
+    for byte in "\"\\^{|}\u{e9}".chars() {
+        assert_eq!(client.get(&format!("/{byte}")).unwrap().text(), "hello", "{byte:?}");
+    }
+    client.send("\r\n".repeat(8)).unwrap();
+    assert_eq!(client.get("/").unwrap().text(), "hello");
+    for byte in [' ', '<', '>', '\u{1}', '\u{7f}'] {
+        refused(&site, format!("GET /{byte} HTTP/1.1\r\nHost: test\r\n\r\n"), 400);
+    }
+}
+
 /// What mixtures are made of.
 const PIECES: [&str; 24] = [
     "GET / HTTP/1.1\r\n",
