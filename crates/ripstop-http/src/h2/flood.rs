@@ -2,7 +2,7 @@
 //!
 //! h2 bounds what a peer may make it *keep*: streams, header blocks, resets that its own errors
 //! cause, DATA that nobody reads. It answers every PING and SETTINGS, and reads every PRIORITY,
-//! WINDOW_UPDATE and unknown frame, for as long as they come; and a stream that is cancelled once
+//! `WINDOW_UPDATE` and unknown frame, for as long as they come; and a stream that is cancelled once
 //! its handler runs costs its peer nothing at all. Here such frames are paid for. A connection has
 //! two budgets: one for chores, which work (requests, data either way) earns anew, and one for
 //! cancelled streams, which finished ones earn anew. Time earns a little of both, so that a quiet
@@ -22,7 +22,7 @@ const CHORES_PER_SECOND: u32 = 100;
 const DEAR: u32 = 10;
 
 /// Chores that a request earns, and a DATA frame, if it is not tiny: gRPC clients send a PING and
-/// two WINDOW_UPDATEs for one.
+/// two of `WINDOW_UPDATE` for one.
 const EARNED: u32 = 4;
 
 /// Bytes of DATA that earn a chore, up to [`EARNED`] a frame: with windows of a few bytes a peer
