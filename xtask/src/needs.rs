@@ -20,6 +20,10 @@ const NEEDS: &[Need] = &[
         package: "curl",
         purpose: "an HTTP/1 and HTTP/2 client of another make",
     },
+    Need { program: "strace", package: "strace", purpose: "a kernel whose calls fail" },
+    Need { program: "ip", package: "iproute2", purpose: "a network of a test's own" },
+    Need { program: "nft", package: "nftables", purpose: "a network that loses packets" },
+    Need { program: "unshare", package: "util-linux", purpose: "a namespace of a test's own" },
 ];
 
 /// Installs what is missing; does nothing, not even ask apt, when nothing is.

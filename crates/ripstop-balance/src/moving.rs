@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn half_of_the_difference_moves_once_it_has_lasted() {
         check(&[&[90, 10], &[90, 10], &[60, 50]], &[None, Some((0, 1, 400)), Some((0, 1, 50))]);
-        check(&[&[10, 50, 90]; 2], &[None, Some((2, 0, 400))]);
+        check(&[&[10, 50, 90][..]; 2], &[None, Some((2, 0, 400))]);
     }
 
     #[test]
@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn nobody_moves_on_a_server_with_little_to_do_or_from_or_to_a_stuck_worker() {
-        check(&[&[29, 0]; 3], &[None; 3]);
-        check(&[&[90]; 3], &[None; 3]);
+        check(&[&[29, 0][..]; 3], &[None; 3]);
+        check(&[&[90][..]; 3], &[None; 3]);
         let mut stuck = loads(&[90, 0]);
         stuck[1].stuck = true;
         let mut mover = Mover::default();

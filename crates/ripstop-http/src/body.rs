@@ -1,6 +1,6 @@
 //! The body of a request, as handlers read it: bounded, and given up when its peer stalls.
 
-use crate::{Refusal, conn::Link, progress::Wait};
+use crate::{Refusal, conn::Link, pace::Pace, progress::Wait};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -25,13 +25,12 @@ struct Reader {
     left: Option<u64>,
     /// Whether the deadline of the next piece runs.
     waits: bool,
+    pace: Pace,
 }
 
 impl Body {
     pub(crate) fn new(incoming: Incoming, link: &Link) -> Self {
-        let left = link.conn.options.limits.body;
-        let reader =
-            (!incoming.is_end_stream()).then(|| Reader { link: link.clone(), left, waits: false });
+        let reader = (!incoming.is_end_stream()).then(|| Reader::new(link));
         Self { incoming, reader }
     }
 }
@@ -73,9 +72,16 @@ impl HttpBody for Body {
 }
 
 impl Reader {
+    fn new(link: &Link) -> Self {
+        let options = &link.conn.options;
+        let pace = Pace::of_body(options);
+        Self { link: link.clone(), left: options.limits.body, waits: false, pace }
+    }
+
     fn waits(&mut self) {
         self.waits = true;
-        self.link.progress().set_if_clear(Wait::Peer, self.link.conn.options.timeouts.body);
+        let progress = self.link.progress();
+        progress.set_if_clear(Wait::Peer, self.pace.waits(progress.now()));
     }
 
     fn goes_on(&mut self) {
@@ -85,8 +91,22 @@ impl Reader {
         progress.extend_handler(self.link.conn.options.timeouts.request);
     }
 
+    /// Whether the peer is still waited for after so many bytes.
+    fn keeps_pace(&mut self, bytes: usize) -> bool {
+        let progress = self.link.progress();
+        if progress.has_responded() {
+            // A conversation: its pauses are the application's.
+            self.pace.forgive();
+        }
+        self.pace.moved(progress.now(), bytes)
+    }
+
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         self.goes_on();
+        if !self.keeps_pace(frame.data_ref().map_or(0, Bytes::len)) {
+            self.link.progress().refuse(Refusal::PeerTimeout);
+            return Err(BodyError::Refused(Refusal::PeerTimeout));
+        }
         if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
             match left.checked_sub(data.len() as u64) {
                 Some(rest) => *left = rest,

@@ -64,7 +64,7 @@ impl Exchange {
 
     /// The response's head is known.
     pub(crate) fn responds(&mut self, status: StatusCode, body: impl FnOnce() -> SizeHint) {
-        self.progress().clear(Wait::Handler);
+        self.progress().responds();
         if let Some(record) = &mut self.record {
             record.responds(status, body().exact());
         }

@@ -18,6 +18,9 @@ const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 /// What hyper takes for one wherever it stands.
 const PREFACE_START: &[u8] = b"PRI * HTTP/2";
 
+/// Empty lines that may stand before a request line. RFC 9112 section 2.2 wants one to be ignored.
+const EMPTY_LINES: u8 = 8;
+
 /// Bytes that a request line may have beside its target: method, version, spaces.
 const LINE_OVERHEAD: usize = 64;
 
@@ -61,6 +64,8 @@ pub(crate) struct Guard {
     framing: Framing,
     /// The next request line is the connection's first.
     first: bool,
+    /// Those before the next request line, so far.
+    empty_lines: u8,
     /// The refusal concerns the body of a message whose head was passed on.
     refused_body: bool,
 }
@@ -82,6 +87,7 @@ impl Guard {
             section: Section::default(),
             framing: Framing::default(),
             first: !again,
+            empty_lines: 0,
             refused_body: false,
         }
     }
@@ -209,9 +215,11 @@ impl Guard {
 
     fn request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
         if line.is_empty() {
-            // RFC 9112 section 2.2: empty lines before a request line are ignored.
-            return Ok(());
+            self.empty_lines += 1;
+            let few = self.empty_lines <= EMPTY_LINES;
+            return if few { Ok(()) } else { Err(Refusal::BadMessage) };
         }
+        self.empty_lines = 0;
         if line.starts_with(PREFACE_START) {
             return self.preface(line);
         }
@@ -282,8 +290,9 @@ impl Guard {
         self.measure(line)?;
         if line.is_empty() {
             self.state = self.after_message();
+            return Ok(());
         }
-        Ok(())
+        if field::is_well_formed(line) { Ok(()) } else { Err(Refusal::BadMessage) }
     }
 
     /// Counts a line of the header or trailer section.

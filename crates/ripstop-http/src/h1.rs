@@ -81,7 +81,7 @@ where
     let wire = ends.of(io);
     match step {
         Step::Lost => {}
-        Step::Rest(to) if kept.is_empty() && parts.read_buf.is_empty() => {
+        Step::Rest(to) if kept.is_empty() && is_nothing(&parts.read_buf) => {
             return End::Rests(wire.io, to);
         }
         // Cannot be: it rested, and whoever goes on with it would begin in the middle of a request.
@@ -99,6 +99,12 @@ where
         Step::Abort | Step::Switch => wire.reset(),
     }
     End::Closed
+}
+
+/// Whether nothing was read of a next request: empty lines before it mean nothing (RFC 9112 section
+/// 2.2).
+fn is_nothing(read: &[u8]) -> bool {
+    read.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 fn builder(conn: &Conn) -> Builder {

@@ -1,6 +1,10 @@
 //! The driver of an HTTP/2 connection: polls hyper, runs its streams as tasks of the worker, and
 //! acts on the deadlines of the connection and of each stream.
 
+mod flood;
+mod frames;
+mod heads;
+
 use crate::{
     conn::{Conn, Link},
     dispatch::dispatch,
@@ -10,7 +14,8 @@ use crate::{
     progress::{Progress, Wait},
     wire::Wire,
 };
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use frames::Frames;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -23,13 +28,12 @@ use ripstop_work::{Ending, Worker};
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
-    io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What a stream may receive before the handler reads it.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -40,6 +44,10 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 /// How often a silent peer is asked whether it is still there, and how long it may take to
 /// answer.
 const PING: Duration = Duration::from_secs(20);
+
+/// Streams that errors of the peer may have reset before the connection is given up: each may have
+/// started a handler.
+const ERRORS_MAX: usize = 1024;
 
 /// How long a peer that was told to go may take to do so.
 const GOAWAY_GRACE: Duration = Duration::from_secs(5);
@@ -52,7 +60,7 @@ where
 {
     conn.progress.wakes(&poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
     let next = NextStream::default();
-    let io = TokioIo::new(Frames { io: wire.io, read, conn: conn.clone() });
+    let io = TokioIo::new(Frames::new(wire.io, read, conn));
     let streams = Streams { service, conn: conn.clone(), next: next.clone() };
     let spawner = Spawner { conn: conn.clone(), next };
     let mut http = builder(conn, spawner).serve_connection(io, streams);
@@ -68,6 +76,7 @@ fn builder(conn: &Conn, spawner: Spawner) -> Builder<Spawner> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(limits.streams)
+        .max_local_error_reset_streams(ERRORS_MAX)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
@@ -259,68 +268,5 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
             }
         }
         this.stream.poll(cx)
-    }
-}
-
-/// The byte stream of an HTTP/2 connection: what was read already comes first, and writes that
-/// block have a deadline.
-struct Frames<I> {
-    io: I,
-    read: Bytes,
-    conn: Arc<Conn>,
-}
-
-impl<I> Frames<I> {
-    fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.conn.progress.wrote(&outcome, self.conn.options.timeouts.write);
-        outcome
-    }
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Frames<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        let count = self.read.len().min(buf.remaining());
-        buf.put_slice(&self.read[..count]);
-        self.read.advance(count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Frames<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.wrote(outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.wrote(outcome)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -23,6 +23,7 @@ mod lane;
 mod ledger;
 mod options;
 mod outgoing;
+mod pace;
 mod progress;
 mod rate;
 mod refusal;

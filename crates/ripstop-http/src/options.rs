@@ -1,7 +1,7 @@
 //! What a server allows a peer and itself: limits, deadlines, and what a disconnect means.
 
 use ripstop_balance::Lane;
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 /// How connections are served. All of it may change from one connection to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,9 +36,10 @@ pub struct Timeouts {
     /// then 408. Default 10 s.
     pub header: Option<Duration>,
     /// Between two pieces of a request's body while the handler waits for one: then 408, or a
-    /// reset where the response has begun. Default 30 s.
+    /// reset where the response has begun. See also [`Limits::rate`]. Default 30 s.
     pub body: Option<Duration>,
-    /// Between two pieces of a response that the peer takes: then a reset. Default 30 s.
+    /// Between two pieces of a response that the peer takes: then a reset. See also
+    /// [`Limits::rate`]. Default 30 s.
     pub write: Option<Duration>,
     /// Between two requests of a connection: then it is closed. Default 75 s.
     pub idle: Option<Duration>,
@@ -89,6 +90,10 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of a request's body: 413 above. Default none.
     pub body: Option<u64>,
+    /// Bytes a second that a peer has to send of a body, until the response begins, or take of
+    /// what it is sent: a second of waiting for it is given back for each so many. Without it a
+    /// byte now and then is enough. Default 240.
+    pub rate: Option<NonZeroU32>,
     /// HTTP/2 streams that a connection may have open at once: refused above. Default 128.
     pub streams: u32,
     /// Requests of a connection: it is asked to end after so many, by `Connection: close` or
@@ -99,7 +104,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { uri: 8 << 10, head: 64 << 10, fields: 100, body: None, streams: 128, requests: None }
+        Self {
+            uri: 8 << 10,
+            head: 64 << 10,
+            fields: 100,
+            body: None,
+            rate: NonZeroU32::new(240),
+            streams: 128,
+            requests: None,
+        }
     }
 }
 

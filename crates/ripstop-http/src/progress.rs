@@ -9,9 +9,9 @@ use ripstop_work::{Clock, Registered};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
-    task::{Poll, Waker},
+    task::Waker,
     time::Duration,
 };
 
@@ -35,11 +35,19 @@ pub(crate) struct Progress {
     /// A [`Refusal`] by its number, 0 for none. Written by the reading side and by whoever saw a
     /// deadline pass; read by the handling of the request.
     verdict: AtomicU8,
+    /// The head of the response is known. Written and read by the handling of the request.
+    responded: AtomicBool,
 }
 
 impl Progress {
     pub(crate) fn new(clock: &Arc<Clock>) -> Self {
-        Self { deadlines: clock.register(), verdict: AtomicU8::new(0) }
+        let responded = AtomicBool::new(false);
+        Self { deadlines: clock.register(), verdict: AtomicU8::new(0), responded }
+    }
+
+    /// The time on the worker's clock, as of its last tick.
+    pub(crate) fn now(&self) -> Duration {
+        self.deadlines.now()
     }
 
     /// Names the task to wake when a deadline passes.
@@ -66,14 +74,6 @@ impl Progress {
     /// Moves a deadline closer, never away.
     pub(crate) fn set_sooner(&self, wait: Wait, timeout: Duration) {
         self.deadlines.set_sooner(wait as usize, timeout);
-    }
-
-    /// Runs the deadline of writing by how a write went.
-    pub(crate) fn wrote<T>(&self, outcome: &Poll<T>, timeout: Option<Duration>) {
-        match outcome {
-            Poll::Pending => self.set_if_clear(Wait::Write, timeout),
-            Poll::Ready(_) => self.clear(Wait::Write),
-        }
     }
 
     /// Counts the handler's time anew, if it still runs.
@@ -113,8 +113,20 @@ impl Progress {
         }
     }
 
-    /// A new request: no verdict on it yet.
+    /// The head of the response is known.
+    pub(crate) fn responds(&self) {
+        self.clear(Wait::Handler);
+        self.responded.store(true, Relaxed);
+    }
+
+    /// Whether the head of the response is known.
+    pub(crate) fn has_responded(&self) -> bool {
+        self.responded.load(Relaxed)
+    }
+
+    /// A new request: no verdict on it yet, and no response.
     pub(crate) fn forget_verdict(&self) {
         self.verdict.store(0, Relaxed);
+        self.responded.store(false, Relaxed);
     }
 }

@@ -6,6 +6,7 @@
 use crate::{
     conn::{Conn, Reading, Switch},
     guard::{Guard, State},
+    pace::Pace,
     progress::Wait,
 };
 use bytes::{Buf, BytesMut};
@@ -40,6 +41,7 @@ pub(crate) struct Seam<I> {
     poll_readable: fn(&I, &mut Context<'_>) -> Poll<io::Result<()>>,
     conn: Arc<Conn>,
     guard: Guard,
+    writes: Pace,
     /// Read, but not passed on to hyper yet.
     kept: BytesMut,
     /// The first bytes of `kept` that the guard has let pass.
@@ -55,11 +57,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
         again: bool,
     ) -> Self {
         let guard = Guard::new(&conn.options.limits, again);
+        let writes = Pace::of_writes(&conn.options);
         Self {
             poll_readable,
             io: TokioIo::new(Counting { io, last_read: 0 }),
             conn,
             guard,
+            writes,
             kept: BytesMut::new(),
             passable: 0,
         }
@@ -186,7 +190,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
 
     /// Tells the connection where the reading stands after something was read.
     fn note(&mut self) {
-        let begins = self.conn.reading() == Reading::Between && self.conn.is_at_rest();
+        let before = self.conn.reading();
+        let begins = before == Reading::Between && self.conn.is_at_rest();
         let reading = match self.guard.state() {
             State::RequestLine if self.kept.is_empty() => Reading::Between,
             State::RequestLine | State::Fields => Reading::Head,
@@ -201,6 +206,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
                 self.conn.progress.set(Wait::Peer, self.conn.options.timeouts.header);
             }
             Reading::Head => {}
+            // Empty lines gain no time, and a request that was read whole takes it away itself.
+            Reading::Between if matches!(before, Reading::Between | Reading::Fresh) => {}
             _ => self.conn.progress.clear(Wait::Peer),
         }
     }
@@ -264,13 +271,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
     /// Runs the deadline of a write.
-    fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wrote<T>(
+        &mut self,
+        outcome: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
         if outcome.is_pending() {
             // An earlier part of the response may have been.
             self.conn.flushed.store(false, Relaxed);
         }
-        self.conn.progress.wrote(&outcome, self.conn.options.timeouts.write);
-        outcome
+        self.writes.wrote(&self.conn.progress, outcome, bytes)
     }
 }
 
@@ -282,7 +292,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
     ) -> Poll<io::Result<usize>> {
         self.conn.responds();
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.wrote(outcome)
+        self.wrote(outcome, |&bytes| bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -304,7 +314,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
         } else {
             Pin::new(&mut self.io).poll_write_vectored(cx, slices)
         };
-        self.wrote(outcome)
+        self.wrote(outcome, |&bytes| bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -313,7 +323,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
             // hyper flushes the stream only after its own buffer.
             self.conn.flushed.store(true, Relaxed);
         }
-        self.wrote(outcome)
+        self.wrote(outcome, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

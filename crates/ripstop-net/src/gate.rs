@@ -199,8 +199,11 @@ async fn hold<R: Reception>(gate: Arc<Gate<R>>, me: Arc<Worker>, number: u64) {
             },
             () = recalled => continue,
         };
+        let before = taken;
         match gate.accept_some(&me, LEASE.saturating_sub(taken), &mut taken) {
             AcceptStep::WouldBlock => ready.clear_ready(),
+            // Nothing but errors, which may well go on.
+            AcceptStep::Retry if taken == before => tokio::time::sleep(PAUSE).await,
             AcceptStep::Retry => {}
             AcceptStep::OutOfDescriptors => gate.turn_away().await,
             AcceptStep::Closed => return gate.close(),

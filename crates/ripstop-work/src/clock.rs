@@ -184,6 +184,11 @@ impl Registered {
         }
     }
 
+    /// The time since the clock's start, as of its last tick.
+    pub fn now(&self) -> Duration {
+        Duration::from_millis(self.clock.now.load(Relaxed))
+    }
+
     /// Sets deadline `slot` to `timeout` from now; `None` is no deadline.
     ///
     /// # Panics

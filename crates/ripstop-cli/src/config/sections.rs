@@ -4,7 +4,7 @@
 //! Each is a plain struct and the one function that names its keys, kinds,
 //! defaults and documentation. Listeners and routes have files of their own.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use ripstop::{Lane, Placement};
 use serde_json::{Value as Json, json};
@@ -262,6 +262,16 @@ impl Limits {
                 Some(16 * MIB),
                 "Longest body of a request; a longer one gets 413.",
             ),
+            rate: table
+                .field(
+                    "rate",
+                    &OrOff(Size(1, GIB)),
+                    default.rate.map(|rate| u64::from(rate.get())),
+                    "Bytes a second that a client has to send of a body, until the response \
+                     begins, or take of a response: each so many give a second of waiting for it \
+                     back to `timeouts.body` or `timeouts.write`. With off, one byte gives back all.",
+                )
+                .and_then(|rate| NonZeroU32::new(u32::try_from(rate).unwrap_or(u32::MAX))),
             streams: table.field(
                 "streams",
                 &Whole(1, 10_000),

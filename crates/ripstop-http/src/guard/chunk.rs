@@ -49,8 +49,7 @@ fn space(text: &[u8]) -> &[u8] {
 
 /// What follows a token of at least one byte.
 fn token(text: &[u8]) -> Option<&[u8]> {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let end = text.iter().take_while(|byte| is_token(byte)).count();
+    let end = text.iter().take_while(|&&byte| is_token(byte)).count();
     (end > 0).then(|| &text[end..])
 }
 
@@ -63,6 +62,11 @@ fn quoted_rest(mut text: &[u8]) -> Option<&[u8]> {
             _ => return None,
         }
     }
+}
+
+/// A byte of a token (RFC 9110 section 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_quotable(byte: u8) -> bool {

@@ -1,5 +1,6 @@
 //! The header fields that decide where a message ends (RFC 9112 section 6).
 
+use super::chunk::is_token;
 use crate::Refusal;
 
 /// What the fields of a head say about the message's framing so far.
@@ -63,6 +64,15 @@ impl Framing {
         }
         Err(Refusal::UnknownCoding)
     }
+}
+
+/// Whether the line is a field to the letter (RFC 9112 section 5), as hyper asks of a head's fields
+/// and not of a trailer's.
+pub(super) fn is_well_formed(line: &[u8]) -> bool {
+    let Some(colon) = memchr::memchr(b':', line) else { return false };
+    let (name, value) = line.split_at(colon);
+    let is_text = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    !name.is_empty() && name.iter().all(|&byte| is_token(byte)) && value.iter().all(is_text)
 }
 
 /// The trimmed value of the field, if it bears this (lower case) name. Whitespace before the

@@ -99,6 +99,23 @@ fn bad_chunks_are_refused() {
 }
 
 #[test]
+fn bad_trailers_are_refused() {
+    let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+    check(&format!("{chunked}A: b\tc\r\nB:\r\n\r\n"), State::RequestLine);
+    for line in ["a", ": b", "a : b", "a b: c", "a: \0", "a: b\rc", "a: \u{7f}"] {
+        check(&format!("{chunked}{line}\r\n"), BAD);
+    }
+}
+
+#[test]
+fn few_empty_lines_may_stand_before_a_message() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let lines = |count| "\r\n".repeat(count);
+    check(&format!("{}{request}{}{request}", lines(8), lines(8)), State::RequestLine);
+    check(&format!("{request}{}", lines(9)), BAD);
+}
+
+#[test]
 fn nothing_of_a_refused_line_is_passed_on() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\n";
     let text = format!("{head}Transfer-Encoding: gzip\r\n\r\n");

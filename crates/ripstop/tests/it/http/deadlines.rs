@@ -5,9 +5,9 @@ use super::{
     refusals::assert_ended,
     site::{LARGE, LONG, PATIENCE, PIECE, SHORT, STEP, Site, options},
 };
-use ripstop::Disconnect;
+use ripstop::{Disconnect, Timeouts};
 use ripstop_testkit::{Client, Ending, until};
-use std::time::Instant;
+use std::{num::NonZeroU32, time::Instant};
 
 /// Expects a 408 not before `SHORT` has passed since `begin`, and the end.
 #[track_caller]
@@ -53,6 +53,25 @@ fn a_head_that_trickles_gains_no_time() {
     let sent = client.send_slowly(&head, 1, SHORT / 50).unwrap();
     assert!(sent < head.len(), "it was read to its end");
     assert_408(&mut client, begin);
+}
+
+#[test]
+fn empty_lines_gain_no_time() {
+    let site = Site::with_timeouts(|timeouts| {
+        timeouts.header = Some(SHORT);
+        timeouts.idle = Some(SHORT);
+    });
+    for first in [true, false] {
+        let mut client = site.client();
+        if !first {
+            assert_eq!(client.get("/").unwrap().status(), 200);
+        }
+        let begin = Instant::now();
+        let lines = "\r\n".repeat(8);
+        let sent = client.send_slowly(&lines, 2, SHORT * 2 / 3).unwrap();
+        assert!(sent < lines.len(), "they were read to their end (first: {first})");
+        assert!(begin.elapsed() >= SHORT / 2);
+    }
 }
 
 #[test]
@@ -176,14 +195,77 @@ fn a_body_that_stalls_is_answered_408() {
 
 #[test]
 fn a_body_that_makes_progress_is_not_cut() {
-    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(LONG));
+    // A thousand bytes a step are enough, or any if no rate is asked for.
+    for (piece, rate) in [(1000, NonZeroU32::new(1000)), (1, None)] {
+        let site = with_rate(rate, |timeouts| timeouts.body = Some(LONG));
+        let mut client = site.client();
+        let begin = Instant::now();
+        let body = "x".repeat(10 * piece);
+        let length = body.len();
+        client
+            .send(format!("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"))
+            .unwrap();
+        assert_eq!(client.send_slowly(&body, piece, STEP).unwrap(), length);
+        assert!(begin.elapsed() > LONG, "it came faster than the deadline");
+        assert_eq!(client.response().unwrap().text(), body);
+        assert_eq!(client.get("/").unwrap().text(), "hello");
+    }
+}
+
+/// A server with deadlines that `change` makes, and a rate that bodies must have.
+fn with_rate(rate: Option<NonZeroU32>, change: impl FnOnce(&mut Timeouts)) -> Site {
+    let mut options = options();
+    options.limits.rate = rate;
+    change(&mut options.timeouts);
+    Site::start(options)
+}
+
+#[test]
+fn a_body_that_trickles_gains_little_time() {
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(SHORT));
     let mut client = site.client();
     let begin = Instant::now();
-    client.send(POST).unwrap();
-    assert_eq!(client.send_slowly("0123456789", 1, STEP).unwrap(), 10);
+    let post = "POST /echo HTTP/1.1\r\nHost: test\r\n";
+    let bodies = [
+        ("Content-Length: 50\r\n\r\n", "x".repeat(50)),
+        ("Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n".repeat(10)),
+    ];
+    for (head, body) in bodies {
+        client.send(format!("{post}{head}")).unwrap();
+        let sent = client.send_slowly(&body, 1, SHORT / 10).unwrap();
+        assert!(sent < body.len(), "it was read to its end");
+        assert_408(&mut client, begin);
+        client = site.client();
+    }
+}
+
+#[test]
+fn a_conversation_may_trickle() {
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(LONG));
+    let mut client = site.client();
+    client.send(POST.replace("/echo", "/mirror") + "0").unwrap();
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(client.read_exact(1).unwrap(), b"0");
+    let begin = Instant::now();
+    for byte in b"123456789" {
+        assert!(client.is_quiet_for(STEP).unwrap());
+        client.send([*byte]).unwrap();
+        assert_eq!(client.read_exact(1).unwrap(), [*byte]);
+    }
     assert!(begin.elapsed() > LONG, "it came faster than the deadline");
-    assert_eq!(client.response().unwrap().text(), "0123456789");
-    assert_eq!(client.get("/").unwrap().text(), "hello");
+}
+
+#[test]
+fn a_client_that_takes_a_byte_now_and_then_is_reset() {
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(SHORT));
+    let mut client = site.client();
+    client.send("GET /stream HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    // It would be read for ever, had the server not given it up.
+    assert!(until(PATIENCE, || {
+        client.read_exact(1).unwrap();
+        site.probe.dropped() > 0
+    }));
+    assert_eq!(client.ending().unwrap().1, Ending::Cut);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What becomes of a handler whose client has gone.
 
-use super::site::{QUIET, Site, options};
+use super::site::{PATIENCE, QUIET, Site, options};
 use ripstop::Disconnect;
-use ripstop_testkit::{Client, Ending};
+use ripstop_testkit::{Client, Ending, until};
 
 const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -75,7 +75,7 @@ fn a_handler_that_is_told_to_runs_to_its_end_without_its_client() {
             drop(client);
         }
         // Were it dropped, that would show here; the release after it shows that it was not.
-        assert!(!ripstop_testkit::until(QUIET, || site.probe.dropped() > 0));
+        assert!(!until(QUIET, || site.probe.dropped() > 0));
         site.probe.release();
         site.probe.await_finished(1);
         assert_eq!(site.probe.dropped(), 0);
@@ -104,6 +104,58 @@ fn no_worker_keeps_anything_of_clients_that_have_gone() {
     site.probe.await_begun(20);
     drop(clients);
     site.probe.await_dropped(20);
+    site.running.stop();
+    let Site { running, .. } = site;
+    assert_eq!(running.wait(), ripstop::Outcome::Drained);
+}
+
+/// What a client sends before it goes, at every byte of which it may do so.
+const CUT: [&str; 4] = [
+    "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello",
+    "POST /ignore HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    "GET /stream HTTP/1.1\r\nHost: test\r\n\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+];
+
+#[test]
+fn clients_that_reset_at_any_byte_leave_nothing() {
+    let site = site(Disconnect::CancelHandler);
+    for text in CUT {
+        for end in 0..=text.len() {
+            let mut client = site.client();
+            client.send(&text[..end]).unwrap();
+            client.reset().unwrap();
+        }
+    }
+    leaves_nothing(site);
+}
+
+#[test]
+fn clients_that_finish_sending_at_any_byte_are_answered_or_closed() {
+    let site = site(Disconnect::CancelHandler);
+    for text in CUT {
+        for end in 0..=text.len() {
+            let mut client = site.client();
+            client.send(&text[..end]).unwrap();
+            client.finish_sending().unwrap();
+            client.ending().unwrap_or_else(|err| panic!("{text:?} cut at {end}: {err}"));
+        }
+    }
+    leaves_nothing(site);
+}
+
+/// That all handlers and connections come to an end, and the server with them.
+#[track_caller]
+fn leaves_nothing(site: Site) {
+    site.assert_serves();
+    let probe = &site.probe;
+    let over = || probe.begun() == probe.finished() + probe.dropped();
+    assert!(
+        until(PATIENCE, over),
+        "{} of {} begun",
+        probe.finished() + probe.dropped(),
+        probe.begun()
+    );
     site.running.stop();
     let Site { running, .. } = site;
     assert_eq!(running.wait(), ripstop::Outcome::Drained);

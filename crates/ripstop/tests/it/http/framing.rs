@@ -142,6 +142,10 @@ fn a_bad_chunk_is_answered_400_and_ends_the_connection() {
         "5\r\nhello\r\n0\n\r\n",
         "5\r\nhello\r\n0\r\n\n",
         "5\r\nhello\r\n0\r\nX: y\r\n folded\r\n\r\n",
+        "5\r\nhello\r\n0\r\nno colon\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX: a\0b\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX: a\rb\r\n\r\n",
         long_line.as_str(),
         endless_line.as_str(),
     ];
@@ -179,6 +183,86 @@ fn chunks_to_the_letter_are_read() {
         client.send(head.to_owned() + body).unwrap();
         assert_eq!(client.response().unwrap().text(), text, "{body:?}");
         assert_eq!(client.get("/").unwrap().text(), "hello", "after {body:?}");
+    }
+}
+
+/// Messages that two readers could take for two things, whole.
+const AMBIGUOUS: [&str; 30] = [
+    "GET / HTTP/1.1\r\nHost : test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: test\r\nX\t: y\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: test\r\nX\0Y: z\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: test\r\nX: y\0\r\n\r\n",
+    "GET /\0 HTTP/1.1\r\nHost: test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: test\r\nX: y\rContent-Length: 5\r\n\r\n",
+    "GET / HTTP/1.1\rHost: test\r\n\r\n",
+    "GET / HTTP/1.1\r\r\nHost: test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: test\r\n\r\r\n",
+    "GET http://other/ HTTP/1.1\r\nHost: test\r\n\r\n",
+    "GET http://test:81/ HTTP/1.1\r\nHost: test\r\n\r\n",
+    "GET http://test@other/ HTTP/1.1\r\nHost: test@other\r\n\r\n",
+    "GET http://test/ HTTP/1.1\r\n\r\n",
+    "GET ftp://test/ HTTP/1.1\r\nHost: test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: test\r\nHost: test\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: one, two\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: te st\r\n\r\n",
+    "GET /#part HTTP/1.1\r\nHost: test\r\n\r\n",
+    "GET / HTTP/1.1 \r\nHost: test\r\n\r\n",
+    "GET  / HTTP/1.1\r\nHost: test\r\n\r\n",
+    "GET\t/\tHTTP/1.1\r\nHost: test\r\n\r\n",
+    "GET / HTTP/1.1\r\n Host: test\r\n\r\n",
+    "GET / HTTP/01.1\r\nHost: test\r\n\r\n",
+    "GET / http/1.1\r\nHost: test\r\n\r\n",
+    "GET /\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: test\r\nUpgrade: h2c\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "GET / HTTP/1.1\r\nHost: test\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "PRI * HTTP/2.0\r\nHost: test\r\n\r\n",
+];
+
+/// Wherever they are cut, nothing of what is behind them is read as a request of its own.
+#[test]
+fn an_ambiguous_message_is_never_read_in_two_ways_wherever_it_is_cut() {
+    let site = Site::start(options());
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
+    for text in AMBIGUOUS {
+        let (mut clients, begun) = (Vec::new(), site.probe.begun());
+        for cut in 1..=text.len() {
+            let mut client = site.client();
+            client.send(&text[..cut]).unwrap();
+            clients.push((cut, client));
+        }
+        for (cut, client) in &mut clients {
+            // The server may have had enough.
+            let _ = client.send([&text[*cut..], smuggled].concat());
+        }
+        for (cut, mut client) in clients {
+            let (read, _) = client.ending().unwrap_or_else(|err| panic!("{text:?}, {cut}: {err}"));
+            let read = String::from_utf8_lossy(&read).into_owned();
+            let bad = ["400", "501", "505"].map(|status| format!("HTTP/1.1 {status} "));
+            let refusals = bad.iter().map(|bad| read.matches(bad).count()).sum::<usize>();
+            // What looked like HTTP/2 got its settings, and no more.
+            assert!(refusals == 1 || text.starts_with("PRI"), "{text:?} cut at {cut}: {read}");
+        }
+        let first_is_whole = text.contains("\r\n\r\nPRI");
+        let most = if first_is_whole { text.len() } else { 0 };
+        assert!(site.probe.begun() - begun <= most, "{text:?}: what followed was handled");
+    }
+    site.assert_serves();
+}
+
+/// As docs/faults.md says. None of it moves the end of a message.
+#[test]
+fn what_is_read_more_freely_than_the_rfc_asks_is_known() {
+    let site = Site::start(options());
+    let mut client = site.client();
+    for byte in "\"\\^{|}\u{e9}".chars() {
+        assert_eq!(client.get(&format!("/{byte}")).unwrap().text(), "hello", "{byte:?}");
+    }
+    client.send("\r\n".repeat(8)).unwrap();
+    assert_eq!(client.get("/").unwrap().text(), "hello");
+    for byte in [' ', '<', '>', '\u{1}', '\u{7f}'] {
+        refused(&site, format!("GET /{byte} HTTP/1.1\r\nHost: test\r\n\r\n"), 400);
     }
 }
 

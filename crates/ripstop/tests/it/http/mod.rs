@@ -10,6 +10,7 @@ mod disconnects;
 mod facts;
 mod framing;
 mod h2;
+mod network;
 mod order;
 mod refusals;
 mod upgrades;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accept_errors;
 mod apply;
 mod axum_app;
 mod drain;

@@ -112,6 +112,18 @@ fn several_requests_at_once_wake_a_parked_connection_and_are_answered_in_order()
 }
 
 #[test]
+fn an_empty_line_behind_a_request_does_not_keep_its_connection_from_being_parked() {
+    let (_levers, app) = Levers::new();
+    let running = start(app, &soon(1));
+    let mut client = connect(&running);
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n\r\n").unwrap();
+        assert_eq!(client.response().unwrap().text(), "hello");
+        await_parked(&running, 1);
+    }
+}
+
+#[test]
 fn a_parked_connection_is_closed_when_its_idle_time_is_over_and_not_before() {
     let (_levers, app) = Levers::new();
     let mut options = soon(1);

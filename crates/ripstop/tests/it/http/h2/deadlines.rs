@@ -7,7 +7,7 @@ use super::{
         get as get_fields,
     },
 };
-use crate::http::site::{LONG, SHORT, STEP, Site};
+use crate::http::site::{LONG, SHORT, STEP, Site, options};
 use bytes::Bytes;
 use h2::client::Builder;
 use ripstop_testkit::{Ending, until};
@@ -109,10 +109,11 @@ fn a_body_that_stalls_is_answered_408_beside_others() {
 
 #[test]
 fn a_body_that_makes_progress_is_not_cut() {
-    let site = Site::with_timeouts(|timeouts| {
-        timeouts.body = Some(LONG);
-        timeouts.request = Some(LONG);
-    });
+    let mut options = options();
+    options.timeouts.body = Some(LONG);
+    options.timeouts.request = Some(LONG);
+    options.limits.rate = None;
+    let site = Site::start(options);
     let h2 = H2::connect(&site);
     let begin = Instant::now();
     let (mut response, mut stream) = h2.open(request("POST", "/echo"), false);
@@ -124,6 +125,22 @@ fn a_body_that_makes_progress_is_not_cut() {
     stream.send_data(Bytes::new(), true).unwrap();
     assert!(begin.elapsed() > LONG);
     assert_eq!(h2.wait(answer(response)).unwrap().text(), "x".repeat(10));
+}
+
+#[test]
+fn a_body_that_trickles_is_answered_408_beside_others() {
+    let site = Site::with_timeouts(|timeouts| timeouts.body = Some(SHORT));
+    let h2 = H2::connect(&site);
+    let begin = Instant::now();
+    let (mut response, mut stream) = h2.open(request("POST", "/echo"), false);
+    let answered = (0..50).find_map(|_| {
+        // The server may have had enough.
+        let _ = stream.send_data(Bytes::from_static(b"x"), false);
+        h2.wait(async { timeout(SHORT / 10, &mut response).await }).ok()
+    });
+    assert_eq!(answered.expect("before it was sent").unwrap().status(), 408);
+    assert!(begin.elapsed() >= SHORT);
+    assert_eq!(h2.get("/").text(), "hello");
 }
 
 #[test]
@@ -158,6 +175,31 @@ fn a_stream_whose_client_does_not_read_is_reset_where_the_response_is_one_piece(
     let mut frames = Frames::open(&site, &[]);
     frames.request(1, &get_fields("/large"));
     assert_eq!(frames.next_of(RST_STREAM).stream, 1);
+}
+
+#[test]
+fn a_stream_whose_client_takes_nothing_is_reset_beside_others() {
+    let site = Site::with_timeouts(|timeouts| timeouts.write = Some(SHORT));
+    // SETTINGS_INITIAL_WINDOW_SIZE.
+    let mut frames = Frames::open(&site, &[(4, 0)]);
+    let begin = Instant::now();
+    frames.request(1, &get_fields("/"));
+    let reset = frames.next_of(RST_STREAM);
+    assert_eq!(reset.stream, 1);
+    assert!(begin.elapsed() >= SHORT);
+    frames.request(3, &get_fields("/"));
+    frames.send(WINDOW_UPDATE, 0, 3, &5_u32.to_be_bytes());
+    assert_eq!(frames.response(3)[0], 0x88);
+}
+
+#[test]
+fn a_connection_whose_client_takes_only_the_beginning_is_idle() {
+    let site = Site::with_timeouts(|timeouts| timeouts.idle = Some(SHORT));
+    let mut frames = Frames::open(&site, &[(4, 1)]);
+    frames.request(1, &get_fields("/"));
+    let (goodbye, _) = frames.ending();
+    assert_eq!(goodbye.map(|goodbye| goodbye.error()), Some(0));
+    site.assert_serves();
 }
 
 #[test]

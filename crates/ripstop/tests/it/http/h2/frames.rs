@@ -7,15 +7,18 @@ use std::io;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -43,7 +46,12 @@ impl Frame {
 impl Frames {
     /// Connects and sends the preface with these settings.
     pub(crate) fn open(site: &Site, settings: &[(u16, u32)]) -> Self {
-        let mut frames = Self { client: site.client() };
+        Self::over(site.client(), settings)
+    }
+
+    /// The same on a connection that is there already.
+    pub(crate) fn over(client: Client, settings: &[(u16, u32)]) -> Self {
+        let mut frames = Self { client };
         frames.client.send(PREFACE).unwrap();
         let pair =
             |&(id, value): &(u16, u32)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat();
@@ -130,6 +138,19 @@ impl Frames {
             }
         }
     }
+}
+
+/// The frames that these bytes are; what is cut off at their end is left out.
+pub(crate) fn frames_of(mut bytes: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(9) {
+        let len = number(&[&[0], &head[..3]].concat()) as usize;
+        let Some((payload, rest)) = rest.split_at_checked(len) else { break };
+        let (kind, flags, stream) = (head[3], head[4], number(&head[5..]));
+        frames.push(Frame { kind, flags, stream, payload: payload.to_vec() });
+        bytes = rest;
+    }
+    frames
 }
 
 /// A frame as it is sent.

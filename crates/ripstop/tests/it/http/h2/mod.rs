@@ -4,6 +4,7 @@ mod client;
 mod frames;
 
 mod deadlines;
+mod floods;
 mod refusals;
 mod streams;
 mod walls;
