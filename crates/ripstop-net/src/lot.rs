@@ -140,11 +140,21 @@ impl Lots {
         number
     }
 
+    /// Lets connections of the listener with this number go on otherwise from now on.
+    pub fn replace(&self, number: u16, readmission: &Arc<dyn Readmission>) -> u16 {
+        self.set(number, Some(readmission));
+        number
+    }
+
     /// Frees the number of a listener that is closed and has no connections any more.
     pub fn leave(&self, number: u16) {
+        self.set(number, None);
+    }
+
+    fn set(&self, number: u16, readmission: Option<&Arc<dyn Readmission>>) {
         self.listeners.rcu(|listeners| {
             let mut listeners = Listeners::clone(listeners);
-            listeners[usize::from(number)] = None;
+            listeners[usize::from(number)] = readmission.cloned();
             listeners
         });
     }

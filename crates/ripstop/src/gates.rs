@@ -10,7 +10,12 @@ use ripstop_net::{
     Refreshed, Tls, connections_by_descriptors,
 };
 use ripstop_work::Workers;
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// All gates of a server.
 #[derive(Debug)]
@@ -28,8 +33,8 @@ pub(crate) struct Gates<S> {
     possible: usize,
     lots: Arc<Lots>,
     open: Vec<Open<S>>,
-    /// Listeners that were closed, by their numbers, as long as they have connections.
-    closed: Vec<(u16, Arc<ListenerConnections>)>,
+    /// Listeners that were closed, as long as they have connections.
+    closed: Vec<Closed<S>>,
 }
 
 #[derive(Debug)]
@@ -42,6 +47,15 @@ struct Open<S> {
     gate: Arc<Gate<Door<S>>>,
 }
 
+/// What is left of a listener that was closed.
+#[derive(Debug)]
+struct Closed<S> {
+    number: u16,
+    connections: Arc<ListenerConnections>,
+    /// Gone when nobody accepts any more.
+    gate: Weak<Gate<Door<S>>>,
+}
+
 /// Listeners that close as soon as the workers that accept notice it.
 pub(crate) struct Closing(Vec<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
@@ -52,6 +66,8 @@ struct Bound {
     listener: Listener,
     /// Those of the listener whose place it takes.
     connections: Option<Arc<ListenerConnections>>,
+    /// The number that it had: connections that rest go on with the new one.
+    number: Option<u16>,
 }
 
 impl<S: Handler + Sync> Gates<S> {
@@ -101,10 +117,10 @@ impl<S: Handler + Sync> Gates<S> {
         let opened = self.open_gates(bound, options)?;
         let (stay, go): (Vec<_>, Vec<_>) =
             self.open.drain(..).partition(|open| stays(&open.listen, &options.listen));
-        self.remember_closed(&go);
-        let closing = Closing::of(go);
         self.open = stay;
         self.open.extend(opened);
+        self.remember_closed(&go);
+        let closing = Closing::of(go);
         self.limit_connections(options);
         self.set_rules(options);
         self.shared.store(Arc::new(options.shared(&self.rules)));
@@ -149,15 +165,22 @@ impl<S: Handler + Sync> Gates<S> {
             let address = &listen.listener.address;
             let same = going.iter().position(|open| open.listen.listener.address == *address);
             let same = same.map(|index| going.swap_remove(index));
-            let connections = same.map(|open| open.connections.clone());
-            let connections = connections.filter(|connections| connections.name() == name);
+            let namesake = same.filter(|open| open.connections.name() == name);
+            let connections = namesake.map(|open| open.connections.clone());
+            let number = namesake.and_then(|open| open.number);
             let listener = match same {
                 Some(open) => open.gate.listener().renewed(&listen.listener),
                 None => Listener::bind(&listen.listener, inherited),
             };
             match listener {
                 Ok(listener) => {
-                    bound.push(Bound { listen: listen.clone(), tls, listener, connections });
+                    bound.push(Bound {
+                        listen: listen.clone(),
+                        tls,
+                        listener,
+                        connections,
+                        number,
+                    });
                 }
                 Err(err) => faults.push(ListenError::Bind(err)),
             }
@@ -181,7 +204,7 @@ impl<S: Handler + Sync> Gates<S> {
     }
 
     fn open_gate(&self, bound: Bound, options: &Options) -> Result<Open<S>, Error> {
-        let Bound { listen, tls, listener, connections } = bound;
+        let Bound { listen, tls, listener, connections, number } = bound;
         let (name, proxy_protocol) = names(&listener);
         let connections = connections
             .unwrap_or_else(|| self.connections.listener(name.clone(), listen.connections));
@@ -199,12 +222,13 @@ impl<S: Handler + Sync> Gates<S> {
             number: None,
         };
         let readmission: Arc<dyn Readmission> = Arc::new(door.clone());
-        let number = self.lots.enter(&readmission);
+        let new = number.is_none().then(|| self.lots.enter(&readmission)).flatten();
+        let number = number.map(|number| self.lots.replace(number, &readmission)).or(new);
         let door = Door { number, ..door };
         let plain = tls.is_none();
         let gate = Gate::open(listener, door, self.workers.clone(), options.placement, plain)
             .map_err(|err| Error::Listen(vec![ListenError::Reserve(err)]))
-            .inspect_err(|_| number.into_iter().for_each(|number| self.lots.leave(number)))?;
+            .inspect_err(|_| new.into_iter().for_each(|number| self.lots.leave(number)))?;
         Ok(Open { listen, tls, connections, number, gate })
     }
 
@@ -237,14 +261,23 @@ impl<S: Handler + Sync> Gates<S> {
     }
 
     fn remember_closed(&mut self, gone: &[Open<S>]) {
-        let numbered = |open: &Open<S>| Some((open.number?, open.connections.clone()));
-        self.closed.extend(gone.iter().filter_map(numbered));
+        let is_taken = |number| self.open.iter().any(|open| open.number == Some(number));
+        let closed = |open: &Open<S>| {
+            let number = open.number.filter(|number| !is_taken(*number))?;
+            let (connections, gate) = (open.connections.clone(), Arc::downgrade(&open.gate));
+            Some(Closed { number, connections, gate })
+        };
+        let closed: Vec<_> = gone.iter().filter_map(closed).collect();
+        self.closed.extend(closed);
     }
 
     /// Frees the numbers of closed listeners whose last connection has ended.
     pub(crate) fn forget_closed(&mut self) {
-        let ended = |(_, connections): &mut (u16, Arc<ListenerConnections>)| connections.is_empty();
-        self.closed.extract_if(.., ended).for_each(|(number, _)| self.lots.leave(number));
+        let ended = |closed: &mut Closed<S>| {
+            closed.gate.strong_count() == 0 && closed.connections.is_empty()
+        };
+        let ended = self.closed.extract_if(.., ended);
+        ended.for_each(|closed| self.lots.leave(closed.number));
     }
 
     /// Gives the leases of stuck workers to others.
