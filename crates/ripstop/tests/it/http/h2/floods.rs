@@ -255,7 +255,9 @@ fn read_data(frames: &mut Frames, len: usize) {
     let mut left = len;
     while left > 0 {
         let frame = frames.next().unwrap();
-        assert!(!matches!(frame.kind, GOAWAY | RST_STREAM), "{frame:?}");
+        // On a busy machine a worker may be replaced, which asks its connections to go in order.
+        let is_cut = matches!(frame.kind, GOAWAY | RST_STREAM) && frame.error() != 0;
+        assert!(!is_cut, "{frame:?}");
         left -= if frame.kind == DATA { frame.payload.len() } else { 0 };
     }
 }
