@@ -2,6 +2,7 @@
 //! what nftables tell it to.
 
 use super::site::{LARGE, PATIENCE, PIECE, SHORT, Site, options};
+use ripstop::Options;
 use ripstop_testkit::{Client, Ending, Seed};
 use std::{env, process::Command, thread, time::Duration};
 
@@ -56,6 +57,13 @@ impl Network {
     }
 }
 
+/// Options of a server whose worker is never replaced, which would end its connections, too.
+fn lasting() -> Options {
+    let mut options = options();
+    options.workers.spares = 32;
+    options
+}
+
 #[track_caller]
 fn run(program: &str, args: &[&str]) {
     let status = Command::new(program).args(args).status();
@@ -70,7 +78,7 @@ fn a_partition_costs_what_was_under_way_its_deadline_and_nothing_else() {
     Network::within(
         "a_partition_costs_what_was_under_way_its_deadline_and_nothing_else",
         |network| {
-            let mut options = options();
+            let mut options = lasting();
             options.timeouts.header = Some(SHORT);
             options.timeouts.body = Some(SHORT);
             options.timeouts.write = Some(SHORT);
@@ -115,7 +123,7 @@ fn a_partition_costs_what_was_under_way_its_deadline_and_nothing_else() {
 #[test]
 fn packet_loss_costs_time_and_nothing_else() {
     Network::within("packet_loss_costs_time_and_nothing_else", |network| {
-        let site = Site::start(options());
+        let site = Site::start(lasting());
         network.loses_a_tenth();
         let body = Seed::from_env_or_clock().random().bytes(100_000);
         let talk = |mut client: Client| {

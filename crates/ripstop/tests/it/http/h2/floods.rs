@@ -6,7 +6,7 @@ use super::frames::{
     PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, frames_of,
 };
 use crate::{
-    http::site::{LONG, PATIENCE, SHORT, Site, options},
+    http::site::{PATIENCE, SHORT, Site, options},
     serve::program::{Program, tear},
 };
 use ripstop_testkit::until;
@@ -215,22 +215,24 @@ fn streams_that_are_cancelled_once_their_handlers_run_end_with_a_goaway() {
     let mut client = Frames::open(&site, &[]).client;
     // As many as may be open at once, four times, and a few that time has earned meanwhile.
     let mut begun = 0;
-    for round in 0..20 {
-        let streams = || (0..100).map(|i| 2 * (100 * round + i) + 1);
+    for round in 0..60 {
+        let streams = || (0..120).map(|i| 2 * (120 * round + i) + 1);
         let begin = streams().flat_map(|stream| request(stream, "GET", "/wait", END_STREAM));
         // The server may have had enough.
         let _ = client.send(begin.collect::<Vec<_>>());
-        if !until(LONG, || site.probe.begun() == begun + 100) {
+        let (begins, is_cut) = (begun + 120, || site.running.handle().connections().open == 0);
+        assert!(until(PATIENCE, || site.probe.begun() == begins || is_cut()), "round {round}");
+        if site.probe.begun() < begins {
             break;
         }
-        begun += 100;
+        begun = begins;
         let cancel = |stream| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
         let _ = client.send(streams().flat_map(cancel).collect::<Vec<_>>());
     }
     let (read, _) = client.ending().unwrap();
     let goodbye = frames_of(&read).into_iter().rfind(|frame| frame.kind == GOAWAY).unwrap();
     assert_eq!(goodbye.error(), ENHANCE_YOUR_CALM);
-    assert!((500..2000).contains(&site.probe.begun()), "{} were begun", site.probe.begun());
+    assert!(site.probe.begun() >= 500, "{} were begun", site.probe.begun());
     assert!(until(PATIENCE, || site.probe.begun() == site.probe.dropped()));
     site.assert_serves();
 }
@@ -249,6 +251,14 @@ fn a_flood_of_a_client_that_does_not_read_is_cut_all_the_same() {
     site.assert_serves();
 }
 
+/// A server whose worker is never replaced, which would end its connections, too: however busy the
+/// machine is, it does not look as if all of its threads were stuck.
+fn lasting() -> Site {
+    let mut options = options();
+    options.workers.spares = 32;
+    Site::start(options)
+}
+
 /// Reads on until so many bytes of DATA have come.
 #[track_caller]
 fn read_data(frames: &mut Frames, len: usize) {
@@ -262,7 +272,7 @@ fn read_data(frames: &mut Frames, len: usize) {
 
 #[test]
 fn a_client_that_streams_small_messages_and_measures_its_path_is_never_cut() {
-    let site = Site::start(options());
+    let site = lasting();
     for (len, windows) in [(5, 0), (16, 2)] {
         let mut frames = Frames::open(&site, &[]);
         let streams: Vec<u32> = (1..100).step_by(2).collect();
@@ -285,7 +295,7 @@ fn a_client_that_streams_small_messages_and_measures_its_path_is_never_cut() {
 
 #[test]
 fn a_client_that_cancels_every_second_request_is_never_cut() {
-    let site = Site::start(options());
+    let site = lasting();
     let mut frames = Frames::open(&site, &[]);
     for stream in (1..4_001).step_by(4) {
         let both = [
