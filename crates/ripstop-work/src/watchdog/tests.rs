@@ -153,6 +153,31 @@ fn silences_with_a_look_between_them_are_not_one() {
 }
 
 #[test]
+fn a_watchdog_that_was_stopped_for_a_while_sees_what_has_been_stuck_before() {
+    let bench = Bench::new();
+    let (pause, pauses) = mpsc::channel::<()>();
+    let (told, paused) = mpsc::channel();
+    let pauses_once = move |_| {
+        if pauses.try_recv().is_ok() {
+            let _ = until(QUIET + QUIET / 4, || false);
+            told.send(()).expect("the test waits for it");
+        }
+    };
+    let watchdog = Watchdog::start_with(&bench.0, pauses_once).expect("a thread can be started");
+    let stuck = bench.block();
+    bench.serves();
+    pause.send(()).expect("the watchdog looks");
+    paused.recv_timeout(SOON).expect("the watchdog looks");
+    // All patience begins anew, the spare is plugged again, and has to be freed once more.
+    let _ = until(QUIET, || {
+        bench.serves();
+        false
+    });
+    drop(stuck);
+    watchdog.stop();
+}
+
+#[test]
 fn an_executor_that_is_gone_is_replaced() {
     let bench = Bench::new();
     let watchdog = Watchdog::start(&bench.0).expect("a thread can be started");
