@@ -113,6 +113,11 @@ impl Polls {
         inside.filter(move |poll| poll.mark.age(now) >= least).map(|poll| poll.thread)
     }
 
+    /// Whether any thread is inside a poll.
+    pub(super) fn any_inside(&self) -> bool {
+        self.polls.iter().any(Poll::is_inside)
+    }
+
     /// Starts all patience anew.
     pub(super) fn forgive(&mut self, now: Duration) {
         for poll in &mut self.polls {

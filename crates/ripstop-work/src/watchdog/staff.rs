@@ -31,7 +31,7 @@ impl Staff {
     }
 
     /// Takes in the marks that were seen at `now`, and says what has become of polls. Returns
-    /// whether any has moved.
+    /// whether any has moved, or is inside one.
     pub(super) fn judge(
         &mut self,
         marks: &[(usize, u64)],
@@ -42,7 +42,8 @@ impl Staff {
             self.polls.forgive(now);
         }
         self.last_look = now;
-        self.polls.judge(marks, now, events)
+        let moved = self.polls.judge(marks, now, events);
+        moved || self.polls.any_inside()
     }
 
     /// Threads that will hardly come back.

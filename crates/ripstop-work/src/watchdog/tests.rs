@@ -9,14 +9,19 @@ use std::{num::NonZeroUsize, panic::resume_unwind, sync::mpsc};
 /// Nothing here takes longer than this, on whatever machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// One worker with a spare, and one executor.
+/// Workers, and one executor.
 struct Bench(Arc<Crew>);
 
 impl Bench {
+    /// One worker with a spare.
     fn new() -> Self {
+        Self::with(1, 1)
+    }
+
+    fn with(workers: usize, spares: usize) -> Self {
         let options = Options {
-            workers: NonZeroUsize::MIN,
-            spares: 1,
+            workers: NonZeroUsize::new(workers).expect("a bench has workers"),
+            spares,
             executors: NonZeroUsize::MIN,
             ..Options::default()
         };
@@ -150,6 +155,31 @@ fn silences_with_a_look_between_them_are_not_one() {
     assert!(!watchdog.stays_silent());
     watchdog.life.wakes_at(SILENCE);
     assert_eq!((watchdog.stays_silent(), watchdog.stays_silent()), (false, true));
+}
+
+#[test]
+fn a_watchdog_that_was_stopped_for_a_while_sees_what_has_been_stuck_before() {
+    // As nobody takes over, nothing else happens; as there is another worker, this one is left.
+    let bench = Bench::with(2, 0);
+    let (pause, pauses) = mpsc::channel::<()>();
+    let (told, paused) = mpsc::channel();
+    let pauses_once = move |_| {
+        if pauses.try_recv().is_ok() {
+            let _ = until(QUIET + QUIET / 4, || false);
+            told.send(()).expect("the test waits for it");
+        }
+    };
+    let watchdog = Watchdog::start_with(&bench.0, pauses_once).expect("a thread can be started");
+    let stuck = bench.block();
+    let is_seen = || bench.0.list()[0].load().snapshot().stuck;
+    assert!(until(SOON, is_seen));
+    pause.send(()).expect("the watchdog looks");
+    paused.recv_timeout(SOON).expect("the watchdog looks");
+    // All patience begins anew.
+    assert!(until(SOON, || !is_seen()), "it was long enough to count as a pause");
+    assert!(until(SOON, is_seen));
+    drop(stuck);
+    watchdog.stop();
 }
 
 #[test]

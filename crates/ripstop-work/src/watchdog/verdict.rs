@@ -25,6 +25,12 @@ pub(super) struct Thread {
     pub(super) busy: Duration,
 }
 
+impl Thread {
+    fn is_awake(&self) -> bool {
+        self.parks % 2 == 0
+    }
+}
+
 /// What a look means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -32,6 +38,9 @@ pub(super) struct Seen {
     pub(super) stuck: usize,
     /// Whether anything happened since the last look.
     pub(super) moved: bool,
+    /// Whether any thread neither sleeps between its tasks nor is held by a plug, however long it
+    /// has been like that: then there is something to watch.
+    pub(super) at_work: bool,
     /// The busy share, once a window.
     pub(super) busy_percent: Option<u8>,
 }
@@ -83,6 +92,7 @@ impl Verdict {
         Seen {
             stuck: self.stuck_for(self.stall, now).max(self.unmarked),
             moved: marks_moved || threads_moved,
+            at_work: self.polls.any_inside() || self.awake() > self.held.value,
             busy_percent: self.busy_percent(now),
         }
     }
@@ -97,12 +107,17 @@ impl Verdict {
         self.polls.longer_than(self.stall, now)
     }
 
+    /// Threads that do not sleep, those among them that a plug holds.
+    fn awake(&self) -> usize {
+        self.threads.iter().filter(|thread| thread.value.is_awake()).count()
+    }
+
     /// Threads that neither sleep nor move, less those that a plug holds. One that moves is
     /// enough for the worker: then nothing needs to be done. A thread that was freed has as much
     /// time to move as any other: until then, nothing more is said of the worker.
     fn stuck_unmarked(&self, now: Duration) -> usize {
         let patience = self.stall * UNMARKED_STALLS;
-        let awake = self.threads.iter().filter(|thread| thread.value.parks % 2 == 0);
+        let awake = self.threads.iter().filter(|thread| thread.value.is_awake());
         let still = awake.filter(|thread| thread.age(now) >= patience).count();
         if still < self.threads.len() {
             0

@@ -55,7 +55,7 @@ impl WatchedWorker {
         Arc::ptr_eq(&self.worker, worker)
     }
 
-    /// Looks, acts, and returns whether the worker did anything since the last look.
+    /// Looks, acts, and returns whether the worker did anything since the last look, or is at it.
     pub(super) fn look(&mut self, now: Duration, crew: &Crew) -> bool {
         self.see();
         self.events.clear();
@@ -72,7 +72,7 @@ impl WatchedWorker {
             let slots = self.worker.slots.lock();
             self.events.iter().for_each(|event| self.sights.heed(event, &slots, now));
         }
-        seen.moved || seen.stuck > 0
+        seen.moved || seen.at_work
     }
 
     fn see(&mut self) {
@@ -168,12 +168,12 @@ impl WatchedExecutors {
         }
     }
 
-    /// Looks, acts, and returns whether they did anything since the last look.
+    /// Looks, acts, and returns whether they did anything since the last look, or are at it.
     pub(super) fn look(&mut self, now: Duration, crew: &Crew, supervisor: &mut Supervisor) -> bool {
         let executors = &crew.executors;
         executors.slots.lock().marks(&mut self.marks);
         self.events.clear();
-        let moved = self.staff.judge(&self.marks, now, &mut self.events);
+        let at_work = self.staff.judge(&self.marks, now, &mut self.events);
         self.lost = self.lost(now, crew);
         let held = self.held(now, crew);
         self.resize(held, now, crew, supervisor);
@@ -181,7 +181,7 @@ impl WatchedExecutors {
             let slots = executors.slots.lock();
             self.events.iter().for_each(|event| self.sights.heed(event, &slots, now));
         }
-        moved || held > 0
+        at_work
     }
 
     /// Executors that a request holds for too long. What the application has submitted by itself may

@@ -120,6 +120,21 @@ fn moved_says_whether_anything_changed() {
 }
 
 #[test]
+fn a_thread_that_does_not_come_back_is_at_work_however_long_and_after_any_gap() {
+    for (look, at_work) in [
+        (marks(&[7]), true),
+        (marks(&[8]), false),
+        (unmarked(thread(2, 5)), true),
+        (unmarked(thread(3, 5)), false),
+    ] {
+        for ms in [1, 10, 100, 1_000, 100_000] {
+            let seen = last(&[(0, &look), (ms, &look)]);
+            assert_eq!((seen.moved, seen.at_work), (false, at_work), "{look:?} after {ms} ms");
+        }
+    }
+}
+
+#[test]
 fn the_busy_share_is_taken_once_a_window_and_never_above_the_whole() {
     let busy = |ms| unmarked(thread(2, ms));
     let looks = [busy(0), busy(30), busy(60), busy(9_999)];

@@ -45,7 +45,7 @@ impl Program {
     /// A new connection.
     #[track_caller]
     pub(crate) fn connect(&self) -> Client {
-        Client::tcp(self.address).expect("the program accepts connections")
+        Client::tcp(self.address).unwrap_or_else(|err| panic!("{err}: {}", self.process.log()))
     }
 
     /// The names of its threads, once all of them have started: the server answers before.

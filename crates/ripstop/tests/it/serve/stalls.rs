@@ -55,6 +55,7 @@ fn check(stalls: &[&str]) {
     });
     let (seen, calm_worst) = (load.seen(), control.seen().worst());
     println!("worst {:?}, of the control {calm_worst:?}", seen.worst());
+    println!("{}", torn.process.log());
     assert_eq!(seen.failures, [""; 0]);
     let stalled = seen.worst.iter().filter(|&&worst| worst >= STALLED).count();
     assert!(stalled == 0 || calm_worst * 4 > STALLED, "{stalled}: {seen:?}, calm {calm_worst:?}");

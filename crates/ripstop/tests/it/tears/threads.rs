@@ -192,6 +192,8 @@ impl Limited {
     /// Lets a program have at most so many threads, or as many as it wants.
     #[track_caller]
     fn limit(&self, program: &Program, threads: Option<u64>) {
+        // A server answers before its last thread has started.
+        program.threads();
         let maximum = || getrlimit(Resource::Nproc).maximum;
         let limit = threads.or_else(maximum).map_or("unlimited".into(), |limit| limit.to_string());
         let mut command = Command::new("prlimit");
