@@ -27,7 +27,9 @@ use rustix::{
     process::{Pid, getpid, getppid},
 };
 use std::{
-    env, io,
+    env,
+    ffi::CStr,
+    io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
@@ -118,10 +120,20 @@ pub fn enter(wanted: Wanted) -> Option<&'static Wall> {
 static BEGIN: extern "C" fn() = begin;
 
 extern "C" fn begin() {
-    let Some(place) = env::var_os(VARIABLE) else { return };
-    if let Some((memory, control)) = place.to_str().and_then(|place| inherited(place, "master")) {
+    // SAFETY: a look at a variable, of which nothing is kept.
+    #[expect(unsafe_code, reason = "the standard library would allocate memory already")]
+    let is_master = unsafe {
+        let place = libc::getenv(c"RIPSTOP_WALL".as_ptr());
+        !place.is_null() && CStr::from_ptr(place).to_bytes().starts_with(b"master:")
+    };
+    if !is_master {
+        return;
+    }
+    let huge_pages = master::without_huge_pages();
+    let place = env::var(VARIABLE).unwrap_or_default();
+    if let Some((memory, control)) = inherited(&place, "master") {
         control.set_memory(memory.into_raw_fd());
-        master::run(control);
+        master::run(control, huge_pages);
     }
 }
 

@@ -21,6 +21,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, wait, waitid},
+    thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled},
 };
 use std::{
     fs, io,
@@ -56,8 +57,8 @@ const OTHER: [Signal; 3] = [Signal::HUP, Signal::USR1, Signal::USR2];
 const CANNOT_START: i32 = 71;
 
 /// Becomes the master, for the rest of the process.
-pub(super) fn run(control: &'static Control) -> ! {
-    match Master::new(control) {
+pub(super) fn run(control: &'static Control, huge_pages: HugePages) -> ! {
+    match Master::new(control, huge_pages) {
         Ok(mut master) => master.watch(),
         Err(err) => {
             eprintln!("the master of the server cannot start: {err}");
@@ -66,9 +67,23 @@ pub(super) fn run(control: &'static Control) -> ! {
     }
 }
 
+/// Whether servers may have huge pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HugePages(bool);
+
+/// Has this process do without huge pages: allocators touch several of them before anything is in
+/// them. Says what its children are to be given back.
+pub(super) fn without_huge_pages() -> HugePages {
+    let before = transparent_huge_pages_are_disabled().unwrap_or(false);
+    // Else it takes some megabytes, no more.
+    let _ = disable_transparent_huge_pages(true);
+    HugePages(!before)
+}
+
 struct Master {
     control: &'static Control,
     launch: Launch,
+    huge_pages: HugePages,
     /// Readable when a signal has come.
     signals: OwnedFd,
     /// The signals that were blocked at the start.
@@ -91,13 +106,14 @@ struct Master {
 }
 
 impl Master {
-    fn new(control: &'static Control) -> io::Result<Self> {
+    fn new(control: &'static Control, huge_pages: HugePages) -> io::Result<Self> {
         control.master.store(rustix::process::getpid().as_raw_pid(), Release);
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let (signals, blocked) = listen_for_signals()?;
         Ok(Self {
             control,
             launch: Launch::again(&format!("server:{}", control.memory().unwrap_or(-1)))?,
+            huge_pages,
             signals,
             blocked,
             server_socket: None,
@@ -191,6 +207,9 @@ impl Master {
         let held = self.held.iter().map(Held::number);
         for number in known.into_iter().flatten().chain(self.control.given()).chain(held) {
             stay_open(number, true);
+        }
+        if self.huge_pages.0 {
+            let _ = disable_transparent_huge_pages(false);
         }
         // SAFETY: the mask was asked for at the start.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.blocked, null_mut()) };
