@@ -301,12 +301,12 @@ fn local_address(fd: &OwnedFd) -> rustix::io::Result<(Address, Family)> {
 }
 
 /// The path of a Unix socket; empty for one that has no path (an inherited, abstract one).
-fn unix_path(name: SocketAddrAny) -> rustix::io::Result<PathBuf> {
+pub(crate) fn unix_path(name: SocketAddrAny) -> rustix::io::Result<PathBuf> {
     let name = SocketAddrUnix::try_from(name)?;
     Ok(PathBuf::from(OsStr::from_bytes(name.path_bytes().unwrap_or_default())))
 }
 
 /// An IPv4 address that came mapped into IPv6 is shown as what it is.
-fn canonical(addr: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

@@ -80,8 +80,15 @@ fn rested() -> io::Result<Vec<Client>> {
 fn accept(listener: &TcpListener) -> io::Result<Option<Client>> {
     let (stream, peer) = listener.accept()?;
     let born = Tick::now();
-    let facts =
-        Facts { peer: Some(peer), listener: 0, unix: false, counted: false, born, requests: 0 };
+    let facts = Facts {
+        peer: Some(peer),
+        server: 0,
+        listener: 0,
+        unix: false,
+        counted: false,
+        born,
+        requests: 0,
+    };
     let claim = claims().and_then(|claims| claims.begin(&stream, &facts));
     Ok(claim.map(|claim| Client::new(stream, claim)))
 }

@@ -211,13 +211,14 @@ impl Running {
             .map(|address| admin::open(address, health.clone(), &workers, &lots, &inherited))
             .transpose();
         let (gates, admin) = both(gates, admin)?;
+        let unclaimed = if wall.is_some() { gates.resume() } else { 0 };
         let (connections, rules) = (gates.connections().clone(), gates.rules().clone());
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
         let survival = {
             let _inside = runtime.enter();
-            Survival::new(wall)
+            Survival::new(wall, unclaimed)
         };
         let main = Main {
             workers,

@@ -36,14 +36,18 @@ pub(crate) struct Survival {
 }
 
 impl Survival {
-    /// To be called inside a runtime.
-    pub(crate) fn new(wall: Option<&'static Wall>) -> Self {
+    /// To be called inside a runtime. `homeless`: connections that no listener took over.
+    pub(crate) fn new(wall: Option<&'static Wall>, homeless: usize) -> Self {
         let every = |period| {
             let mut interval = interval(period);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             interval
         };
-        let resumed = wall.and_then(Wall::resumed).map(|resumed| (resumed, 0));
+        let mut resumed = wall.and_then(Wall::resumed).map(|resumed| (resumed, 0));
+        if let Some((resumed, _)) = &mut resumed {
+            resumed.kept -= homeless.min(resumed.kept);
+            resumed.disbelieved += homeless;
+        }
         let (beat, farewell) = (every(BEAT), every(Farewells::PAUSE));
         Self { wall, beat, farewell, resumed, farewells: None, took_ms: 0 }
     }
