@@ -95,7 +95,7 @@ impl Listener {
     /// # Errors
     /// Says what is wrong with the address, and what would be right.
     pub fn bind(options: &ListenerOptions, inherited: &Inherited) -> Result<Self, BindError> {
-        match wall().and_then(|wall| wall.listener(&options.address.to_string())) {
+        match wall().and_then(|wall| wall.listener(&key(options))) {
             // Somebody may have removed its file.
             Some((fd, kept)) => {
                 Self::resume(fd, kept, options).or_else(|_| Self::bind_anew(options, inherited))
@@ -150,7 +150,7 @@ impl Listener {
     /// Has it outlive the process, where there is a process wall. What a service manager passed
     /// does so in any case.
     fn keep(mut self, options: &ListenerOptions) -> Self {
-        let keep = |wall: &'static Wall| wall.keep(&self.fd, &options.address.to_string());
+        let keep = |wall: &'static Wall| wall.keep(&self.fd, &key(options));
         if !matches!(options.address, Address::Inherited(_)) {
             self.kept = wall().and_then(keep);
         }
@@ -245,6 +245,11 @@ fn bind_tcp_exactly(addr: SocketAddr, options: &ListenerOptions) -> rustix::io::
     net::bind(&fd, &addr)?;
     listen(&fd, options.backlog)?;
     Ok(fd)
+}
+
+/// By what the next process knows a listener. Several may have asked for any port.
+fn key(options: &ListenerOptions) -> String {
+    format!("{} {}", options.name, options.address)
 }
 
 /// For sockets of our own; how an inherited one defers is its manager's business.

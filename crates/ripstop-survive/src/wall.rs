@@ -255,25 +255,25 @@ impl Wall {
         self.control.master.load(Relaxed)
     }
 
-    /// A listener of the server before, which had asked for this address.
-    pub fn listener(&'static self, address: &str) -> Option<(OwnedFd, Kept)> {
+    /// A listener of the server before, which was known by this key.
+    pub fn listener(&'static self, key: &str) -> Option<(OwnedFd, Kept)> {
         let mut listeners = lock(&self.listeners);
-        let mut slots = listeners.iter().map(|(slot, _)| self.control.address(*slot));
-        let index = slots.position(|asked| asked == address)?;
+        let mut slots = listeners.iter().map(|(slot, _)| self.control.key(*slot));
+        let index = slots.position(|kept| kept == key)?;
         let (slot, fd) = listeners.remove(index);
         Some((fd, Kept { wall: self, slot }))
     }
 
-    /// Has a listener outlive this server: the next one finds it by its address. `None` if there
-    /// are too many.
-    pub fn keep(&'static self, listener: impl AsFd, address: &str) -> Option<Kept> {
+    /// Has a listener outlive this server: the next one finds it by its key. `None` if there are
+    /// too many, or the key is too long.
+    pub fn keep(&'static self, listener: impl AsFd, key: &str) -> Option<Kept> {
         let listener = listener.as_fd();
-        let slot = self.control.list(listener.as_raw_fd(), address);
+        let slot = self.control.list(listener.as_raw_fd(), key);
         let Some(slot) = slot else {
-            log::warn!(address; "one listener too many to outlive a crash");
+            log::warn!(listener = key; "a listener one too many to outlive a crash");
             return None;
         };
-        self.tell_master(slot, address, Some(listener));
+        self.tell_master(slot, key, Some(listener));
         Some(Kept { wall: self, slot })
     }
 
@@ -340,21 +340,11 @@ impl Wall {
         self.tell_master(slot, "", None);
     }
 
-    fn tell_master(&self, slot: usize, address: &str, listener: Option<BorrowedFd<'_>>) {
+    fn tell_master(&self, slot: usize, key: &str, listener: Option<BorrowedFd<'_>>) {
         let Some(master) = &self.master else { return };
-        if let Err(err) = master::tell(master, slot, address, listener) {
+        if let Err(err) = master::tell(master, slot, key, listener) {
             log::debug!(err:%; "the master cannot be told of a listener");
         }
-    }
-}
-
-impl Kept {
-    /// Has another descriptor of the same listener be kept in the place of the first.
-    #[must_use]
-    pub fn moved_to(self, listener: impl AsFd, address: &str) -> Option<Self> {
-        let wall = self.wall;
-        drop(self);
-        wall.keep(listener, address)
     }
 }
 

@@ -85,6 +85,18 @@ impl Proc {
         Ok(fs::read_to_string(self.path("comm"))?.trim().to_owned())
     }
 
+    /// Whether all of its threads sleep.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub fn is_asleep(self) -> io::Result<bool> {
+        let sleeps = |stat: &String| {
+            stat.rsplit_once(')').is_some_and(|(_, after)| after.trim_start().starts_with('S'))
+        };
+        Ok(self.each_task("stat")?.iter().all(sleeps))
+    }
+
     /// What its descriptors lead to, with their numbers, sorted. One that was closed meanwhile is
     /// left out.
     ///

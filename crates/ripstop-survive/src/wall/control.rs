@@ -25,8 +25,11 @@ pub(super) const LISTENERS: usize = 64;
 /// Descriptors that the start was given by its parent and that every server gets, at most.
 pub(super) const GIVEN: usize = 32;
 
-/// Bytes of a listener's address, as it is written: a Unix path has 108 at most.
-const ADDRESS: usize = 120;
+/// A server that has served for less has died young.
+const YOUNG_MS: u64 = 200;
+
+/// Bytes of what a listener is known by. A Unix path alone has up to 108.
+const KEY: usize = 248;
 
 /// Whose memory this is, and the version of its layout.
 const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x01");
@@ -88,7 +91,7 @@ struct Slot {
     /// Its number plus one; 0 if the slot is free. Written last.
     number: AtomicI32,
     length: AtomicU32,
-    address: [AtomicU8; ADDRESS],
+    key: [AtomicU8; KEY],
 }
 
 impl Control {
@@ -152,11 +155,11 @@ impl Control {
         self.ready.load(Acquire) != 0
     }
 
-    /// Counts the death of the present generation: how many in a row have died before they had
-    /// served for a second.
+    /// Counts the death of the present generation: how many before it have died in a row that had
+    /// hardly served.
     pub(super) fn count_death(&self) -> u32 {
         let lived = now().saturating_sub(self.born.load(Relaxed));
-        let young = if self.is_ready() && lived >= 1000 { 0 } else { self.young.load(Relaxed) };
+        let young = if self.is_ready() && lived >= YOUNG_MS { 0 } else { self.young.load(Relaxed) };
         self.young.store(young.saturating_add(1), Relaxed);
         young
     }
@@ -217,22 +220,22 @@ impl Control {
         })
     }
 
-    /// Takes down a listener: its slot, if there is one free and the address fits.
-    pub(super) fn list(&self, number: RawFd, address: &str) -> Option<usize> {
+    /// Takes down a listener: its slot, if there is one free and the key fits.
+    pub(super) fn list(&self, number: RawFd, key: &str) -> Option<usize> {
         let free = |slot: &Slot| slot.number.load(Acquire) == 0;
         let index = self.listeners.iter().position(free)?;
-        self.write(index, number, address.as_bytes()).then_some(index)
+        self.write(index, number, key.as_bytes()).then_some(index)
     }
 
-    /// Writes into a slot; false if the address does not fit.
-    pub(super) fn write(&self, index: usize, number: RawFd, address: &[u8]) -> bool {
-        let Some(slot) = self.listeners.get(index).filter(|_| address.len() <= ADDRESS) else {
+    /// Writes into a slot; false if the key does not fit.
+    pub(super) fn write(&self, index: usize, number: RawFd, key: &[u8]) -> bool {
+        let Some(slot) = self.listeners.get(index).filter(|_| key.len() <= KEY) else {
             return false;
         };
-        for (place, byte) in slot.address.iter().zip(address) {
+        for (place, byte) in slot.key.iter().zip(key) {
             place.store(*byte, Relaxed);
         }
-        slot.length.store(u32::try_from(address.len()).unwrap_or(0), Relaxed);
+        slot.length.store(u32::try_from(key.len()).unwrap_or(0), Relaxed);
         slot.number.store(number + 1, Release);
         true
     }
@@ -254,11 +257,11 @@ impl Control {
         numbers.filter_map(|(index, number)| Some((index, number.filter(|number| *number > 2)?)))
     }
 
-    /// The address of a listener.
-    pub(super) fn address(&self, index: usize) -> String {
+    /// What a listener is known by.
+    pub(super) fn key(&self, index: usize) -> String {
         let slot = &self.listeners[index];
         let length = slot.length.load(Relaxed) as usize;
-        let bytes: Vec<_> = slot.address.iter().take(length).map(|b| b.load(Relaxed)).collect();
+        let bytes: Vec<_> = slot.key.iter().take(length).map(|b| b.load(Relaxed)).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }

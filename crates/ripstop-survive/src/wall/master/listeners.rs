@@ -15,14 +15,14 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-/// Bytes of a message: its slot, and the address.
+/// Bytes of a message: its slot, and the key.
 const MESSAGE: usize = 256;
 
 /// One listener.
 #[derive(Debug)]
 pub(super) struct Held {
     slot: u8,
-    address: Vec<u8>,
+    key: Vec<u8>,
     fd: OwnedFd,
 }
 
@@ -33,7 +33,7 @@ impl Held {
 
     /// Lists it for the next server, by its number here.
     pub(super) fn list(&self, control: &Control) {
-        control.write(usize::from(self.slot), self.number(), &self.address);
+        control.write(usize::from(self.slot), self.number(), &self.key);
     }
 }
 
@@ -47,11 +47,11 @@ pub(super) fn socket_pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
 pub(in super::super) fn tell(
     master: impl AsFd,
     slot: usize,
-    address: &str,
+    key: &str,
     listener: Option<BorrowedFd<'_>>,
 ) -> rustix::io::Result<()> {
     let slot = [u8::try_from(slot).unwrap_or(u8::MAX)];
-    let parts = [IoSlice::new(&slot), IoSlice::new(address.as_bytes())];
+    let parts = [IoSlice::new(&slot), IoSlice::new(key.as_bytes())];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut rights = SendAncillaryBuffer::new(&mut space);
     let descriptors: Vec<_> = listener.into_iter().collect();
@@ -74,12 +74,12 @@ pub(super) fn take(server: &OwnedFd, held: &mut Vec<Held>) -> rustix::io::Result
             Err(Errno::AGAIN) => return Ok(()),
             Err(err) => return Err(err),
         };
-        let (slot, address) = (bytes[0], bytes[1..count].to_vec());
+        let (slot, key) = (bytes[0], bytes[1..count].to_vec());
         held.retain(|held| held.slot != slot);
         let passed = rights.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
             _ => None,
         });
-        held.extend(passed.map(|fd| Held { slot, address, fd }));
+        held.extend(passed.map(|fd| Held { slot, key, fd }));
     }
 }
