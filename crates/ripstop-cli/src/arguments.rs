@@ -11,6 +11,7 @@ use std::{
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use ripstop::wall::Wanted;
 
 use crate::{
     config::{Overrides, Sources, parse_duration},
@@ -105,6 +106,9 @@ pub(crate) struct Options {
     /// File for the process id [else RIPSTOP_PID_FILE]
     #[arg(long, value_name = "FILE")]
     pid_file: Option<String>,
+    /// Run as one process: a crash then costs all connections [the same as RIPSTOP_WALL=off]
+    #[arg(long)]
+    no_master: bool,
 }
 
 /// Which running server is meant.
@@ -123,6 +127,11 @@ impl Arguments {
 }
 
 impl Options {
+    /// Whether a crash is to be survived.
+    pub(crate) fn survival(&self) -> Wanted {
+        if self.no_master { Wanted::No } else { Wanted::Yes }
+    }
+
     /// Where the configuration comes from.
     pub(crate) fn sources(self, folder: Option<PathBuf>) -> Sources {
         let variables = variables();

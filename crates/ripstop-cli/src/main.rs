@@ -55,7 +55,11 @@ fn explain(err: &clap::Error) -> ExitCode {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Serve { dir, options } => serve::serve(options.sources(dir)),
+        Command::Serve { dir, options } => {
+            // First of all: the master comes no further.
+            ripstop::wall::enter(options.survival());
+            serve::serve(options.sources(dir))
+        }
         Command::Check { options } => {
             let sources = options.sources(None);
             open::open(&sources).map_err(Error::Config)?;

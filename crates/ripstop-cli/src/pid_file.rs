@@ -18,10 +18,12 @@ use rustix::process::{Pid, PidfdFlags, geteuid, getpid, pidfd_open};
 
 use crate::error::Error;
 
-/// The pid file of this process; removed when it is dropped.
+/// The pid file of a server; removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
+    /// What was written.
+    text: String,
 }
 
 /// A server that a pid file led to.
@@ -47,32 +49,32 @@ pub(crate) fn default_path() -> PathBuf {
 }
 
 impl PidFile {
-    /// Writes the file of this process.
+    /// Writes the file, for this process: the one that is to be signalled. A server that died may
+    /// have left one for the same.
     ///
     /// # Errors
     ///
     /// [`Error::AlreadyRunning`] if it is that of another process that runs;
     /// [`Error::Io`] if it can't be written.
-    pub(crate) fn write(path: &Path, config: Option<&Path>) -> Result<Self, Error> {
-        if let Ok(server) = find(path) {
+    pub(crate) fn write(path: &Path, process: Pid, config: Option<&Path>) -> Result<Self, Error> {
+        if let Ok(server) = find(path)
+            && (server.pid != process || process == getpid())
+        {
             let pid = server.pid.as_raw_pid();
             return Err(Error::AlreadyRunning { path: path.to_owned(), pid });
         }
-        let text = text(getpid(), config);
+        let text = text(process, config);
         replace(path, &text).map_err(|err| {
             Error::io(format!("cannot write the pid file {}", path.display()), err)
         })?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), text })
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
         // It may be another's by now, if somebody removed ours.
-        let ours = fs::read_to_string(&self.path).is_ok_and(|text| {
-            parse(&text).is_some_and(|(pid, start, _)| pid == getpid() && is_start(pid, start))
-        });
-        if ours {
+        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -160,11 +162,11 @@ mod tests {
         let path = folder.path().join("a.pid");
         let config = folder.path().join("c.toml");
         fs::write(&config, "").unwrap();
-        let file = PidFile::write(&path, Some(&config)).unwrap();
+        let file = PidFile::write(&path, getpid(), Some(&config)).unwrap();
         let server = find(&path).unwrap();
         assert_eq!(server.pid, getpid());
         assert_eq!(server.config, Some(fs::canonicalize(config).unwrap()));
-        let second = PidFile::write(&path, None).unwrap_err();
+        let second = PidFile::write(&path, getpid(), None).unwrap_err();
         assert!(matches!(second, Error::AlreadyRunning { .. }), "{second}");
         drop(file);
         assert!(matches!(find(&path), Err(Error::NoServer(_))));
@@ -187,7 +189,7 @@ mod tests {
     fn a_file_that_another_process_took_over_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.pid");
-        let file = PidFile::write(&path, None).unwrap();
+        let file = PidFile::write(&path, getpid(), None).unwrap();
         fs::write(&path, "1\nstart 1\n").unwrap();
         drop(file);
         assert!(path.exists());

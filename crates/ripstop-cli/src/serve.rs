@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use ripstop::net::BindError;
-use ripstop::{Address, Handle, Inherited, ListenError, Outcome, Running, Server};
+use ripstop::{Address, Handle, Inherited, ListenError, Outcome, Running, Server, wall};
+use rustix::process::{Pid, getpid};
 
 use crate::{
     config::{self, Config, Faults, Place, Sources},
@@ -62,14 +63,19 @@ fn quieten(config: &mut Config, sources: &Sources) {
 /// Writes the pid file; only one that was asked for must be there.
 fn write_pid_file(config: &Config, sources: &Sources) -> Result<Option<PidFile>, Error> {
     if let Some(path) = &config.server.pid_file {
-        return PidFile::write(path, sources.file.as_deref()).map(Some);
+        return PidFile::write(path, main_process(), sources.file.as_deref()).map(Some);
     }
     let path = pid_file::default_path();
-    PidFile::write(&path, sources.file.as_deref()).map(Some).or_else(|err| {
+    PidFile::write(&path, main_process(), sources.file.as_deref()).map(Some).or_else(|err| {
         let reason = chain(&err);
         log::warn!(reason; "no pid file, name one by --pid-file to reload and stop this server");
         Ok(None)
     })
+}
+
+/// The process that signals go to: the master, where there is one.
+fn main_process() -> Pid {
+    wall::entered().and_then(|wall| Pid::from_raw(wall.master())).unwrap_or_else(getpid)
 }
 
 /// The sockets that a service manager opened.
@@ -131,7 +137,8 @@ fn greet(
     if config.routes.is_empty() {
         site.swap(Site::welcome(&welcome::page(config, listeners, admin)));
     }
-    if sources.file.is_some() {
+    let is_first = wall::entered().is_none_or(|wall| wall.generation() == 1);
+    if sources.file.is_some() || !is_first {
         return;
     }
     let what = match &sources.overrides.folder {

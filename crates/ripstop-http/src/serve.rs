@@ -106,6 +106,8 @@ where
             h1::End::Http2(wire, read) => (wire, read),
         },
     };
+    // Settings go out before any request: to another process this is a response that has begun.
+    conn.responds();
     h2::serve(wire, read, &conn, service).await;
     Served::Ended
 }

@@ -1,5 +1,6 @@
 //! Descriptors: how many the process may have, and how many connections that is enough for.
 
+use ripstop_survive::claims;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// However few descriptors there are: the reserve answers when they run out.
@@ -18,14 +19,16 @@ pub fn raise_descriptors() -> std::io::Result<()> {
 }
 
 /// How many connections the descriptors are enough for: nine tenths of those that the process may
-/// have, without those that it has open when this is called, at least 64. What is left is for what
-/// connections open while they are served, such as files.
+/// have, without those that it has open when this is called, at least 64; connections that another
+/// process left at rest are not among those. What is left is for what connections open while they
+/// are served, such as files.
 pub fn connections_by_descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     // Without /proc the tenth has to be enough.
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    enough_for(limit, open)
+    let resting = claims().map_or(0, |claims| claims.at_rest().count());
+    enough_for(limit, open.saturating_sub(resting))
 }
 
 fn enough_for(limit: usize, open: usize) -> usize {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ripstop_survive::set_defer_accept;
+use ripstop_survive::{Kept, Wall, set_defer_accept, wall};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{
@@ -77,6 +77,8 @@ impl Default for ListenerOptions {
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    /// Has the socket outlive the process, where there is a process wall. Goes before the socket.
+    kept: Option<Kept>,
     fd: OwnedFd,
     name: Arc<str>,
     address: Address,
@@ -93,6 +95,30 @@ impl Listener {
     /// # Errors
     /// Says what is wrong with the address, and what would be right.
     pub fn bind(options: &ListenerOptions, inherited: &Inherited) -> Result<Self, BindError> {
+        match wall().and_then(|wall| wall.listener(&key(options))) {
+            // Somebody may have removed its file.
+            Some((fd, kept)) => {
+                Self::resume(fd, kept, options).or_else(|_| Self::bind_anew(options, inherited))
+            }
+            None => Self::bind_anew(options, inherited),
+        }
+    }
+
+    /// Goes on with the listener of the process before this one.
+    fn resume(fd: OwnedFd, kept: Kept, options: &ListenerOptions) -> Result<Self, BindError> {
+        let file = match &options.address {
+            Address::Unix(path) => UnixFile::adopt(path, options.unix_mode)
+                .map(Some)
+                .map_err(|err| BindError::new(&options.address, err))?,
+            Address::Tcp(_) | Address::Inherited(_) => None,
+        };
+        let resumed = Self::new(fd, options, file.map(Arc::new))?;
+        let listener = Self { kept: Some(kept), ..resumed };
+        listener.take_options(options)?;
+        Ok(listener)
+    }
+
+    fn bind_anew(options: &ListenerOptions, inherited: &Inherited) -> Result<Self, BindError> {
         let named = |err: Errno| BindError::new(&options.address, err);
         let (fd, file) = match &options.address {
             Address::Tcp(addr) => {
@@ -103,14 +129,44 @@ impl Listener {
             Address::Unix(path) => bind_unix(path, options)?,
             Address::Inherited(descriptor) => (inherit(descriptor, options, inherited)?, None),
         };
+        Ok(Self::new(fd, options, file.map(Arc::new))?.keep(options))
+    }
+
+    fn new(
+        fd: OwnedFd,
+        options: &ListenerOptions,
+        file: Option<Arc<UnixFile>>,
+    ) -> Result<Self, BindError> {
+        let named = |err: Errno| BindError::new(&options.address, err);
         let (address, family) = local_address(&fd).map_err(named)?;
         if family == Family::Tcp {
             // Accepted sockets inherit it, which saves a system call for each.
             sockopt::set_tcp_nodelay(&fd, true).map_err(named)?;
         }
-        let proxy_protocol = options.proxy_protocol;
-        let file = file.map(Arc::new);
-        Ok(Self { fd, name: options.name.clone(), address, family, proxy_protocol, file })
+        let (name, proxy_protocol) = (options.name.clone(), options.proxy_protocol);
+        Ok(Self { kept: None, fd, name, address, family, proxy_protocol, file })
+    }
+
+    /// Has it outlive the process, where there is a process wall. What a service manager passed
+    /// does so in any case.
+    fn keep(mut self, options: &ListenerOptions) -> Self {
+        let keep = |wall: &'static Wall| wall.keep(&self.fd, &key(options));
+        if !matches!(options.address, Address::Inherited(_)) {
+            self.kept = wall().and_then(keep);
+        }
+        self
+    }
+
+    /// Sets what can be set on a socket that listens.
+    fn take_options(&self, options: &ListenerOptions) -> Result<(), BindError> {
+        if !matches!(options.address, Address::Inherited(_)) {
+            listen(&self.fd, options.backlog)
+                .map_err(|err| BindError::new(&options.address, err))?;
+        }
+        if matches!(options.address, Address::Tcp(_)) {
+            defer_accept(&self.fd, options);
+        }
+        Ok(())
     }
 
     /// The same socket with other options, of which the address has to be the same: nobody who
@@ -122,23 +178,12 @@ impl Listener {
     pub fn renewed(&self, options: &ListenerOptions) -> Result<Self, BindError> {
         let named = |err: Errno| BindError::new(&options.address, err);
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3).map_err(named)?;
-        if !matches!(options.address, Address::Inherited(_)) {
-            listen(&fd, options.backlog).map_err(named)?;
-        }
-        if matches!(options.address, Address::Tcp(_)) {
-            defer_accept(&fd, options);
-        }
         if let Some(file) = &self.file {
             file.set_mode(options.unix_mode).map_err(|err| BindError::new(&self.address, err))?;
         }
-        Ok(Self {
-            fd,
-            name: options.name.clone(),
-            address: self.address.clone(),
-            family: self.family,
-            proxy_protocol: options.proxy_protocol,
-            file: self.file.clone(),
-        })
+        let renewed = Self::new(fd, options, self.file.clone())?;
+        renewed.take_options(options)?;
+        Ok(renewed.keep(options))
     }
 
     /// Where it listens, with the port that the kernel chose if it was asked for port 0.
@@ -202,6 +247,11 @@ fn bind_tcp_exactly(addr: SocketAddr, options: &ListenerOptions) -> rustix::io::
     Ok(fd)
 }
 
+/// By what the next process knows a listener. Several may have asked for any port.
+fn key(options: &ListenerOptions) -> String {
+    format!("{} {}", options.name, options.address)
+}
+
 /// For sockets of our own; how an inherited one defers is its manager's business.
 fn defer_accept(fd: &OwnedFd, options: &ListenerOptions) {
     // Where the kernel does not do it, connections are only accepted earlier.
@@ -256,12 +306,12 @@ fn local_address(fd: &OwnedFd) -> rustix::io::Result<(Address, Family)> {
 }
 
 /// The path of a Unix socket; empty for one that has no path (an inherited, abstract one).
-fn unix_path(name: SocketAddrAny) -> rustix::io::Result<PathBuf> {
+pub(crate) fn unix_path(name: SocketAddrAny) -> rustix::io::Result<PathBuf> {
     let name = SocketAddrUnix::try_from(name)?;
     Ok(PathBuf::from(OsStr::from_bytes(name.path_bytes().unwrap_or_default())))
 }
 
 /// An IPv4 address that came mapped into IPv6 is shown as what it is.
-fn canonical(addr: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

@@ -6,6 +6,10 @@
 //! leaves more behind, its session. What a connection becomes when bytes come is left to a
 //! [`Readmission`].
 
+mod resume;
+
+pub use resume::Home;
+
 use crate::{gate::yield_once, limits::Ticket, socket::Socket, stream::Stream, tls::TlsStream};
 use arc_swap::ArcSwap;
 use ripstop_survive::{Claim, Claims, Facts, Resting, Tick, claims};

@@ -109,10 +109,15 @@ impl Socket {
     /// Claims the connection, of the listener with this number, which from now on can be found by
     /// others of its server. Without memory for claims it stays with its task.
     pub(crate) fn enter_claims(&mut self, server: u16, listener: u16) {
-        let counted = self.ticket.as_ref().is_some_and(Ticket::counts_client);
+        let counted = self.counts_client();
         let (peer, unix) = (self.peer, self.family() == Some(Family::Unix));
         let facts = Facts { peer, server, listener, unix, counted, born: Tick::now(), requests: 0 };
         self.claim = self.fd().and_then(|fd| claims()?.begin(fd, &facts)).map(Held);
+    }
+
+    /// Whether it is counted among the connections of its client.
+    pub(crate) fn counts_client(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::counts_client)
     }
 
     /// The connection's claim, if it has one.

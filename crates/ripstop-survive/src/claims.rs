@@ -5,6 +5,7 @@
 //! serve the connection again without the task that served it. Whoever wins the word owns the
 //! connection; so one mechanism serves parking, moving, rescuing and surviving.
 
+mod left;
 mod tick;
 mod word;
 
@@ -111,7 +112,8 @@ pub struct Claims {
 /// are neither parked nor moved.
 pub fn claims() -> Option<&'static Claims> {
     static CLAIMS: LazyLock<Option<Claims>> = LazyLock::new(|| {
-        Claims::create().inspect_err(|err| log::warn!(err:%; "no memory for claims")).ok()
+        let claims = left::inherited().map_or_else(Claims::create, Ok);
+        claims.inspect_err(|err| log::warn!(err:%; "no memory for claims")).ok()
     });
     CLAIMS.as_ref()
 }

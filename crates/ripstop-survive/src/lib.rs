@@ -5,6 +5,8 @@
 mod claims;
 mod defer_accept;
 mod sync;
+mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;
+pub use wall::{Death, Farewells, Kept, Resumed, Wall, Wanted, enter, wall};

@@ -8,6 +8,7 @@
 
 mod certificates;
 mod client;
+mod family;
 mod proc;
 mod process;
 mod seed;
@@ -15,6 +16,7 @@ mod until;
 
 pub use certificates::{Certificates, Identity};
 pub use client::{Client, Ending, Head, Response};
+pub use family::{Family, send};
 pub use proc::Proc;
 pub use process::{Process, Signal, address, example};
 pub use seed::{Random, Seed};

@@ -71,6 +71,63 @@ impl Proc {
         Ok(Duration::from_nanos(total))
     }
 
+    /// Its process id.
+    pub fn id(self) -> u32 {
+        self.pid
+    }
+
+    /// Its name, as the kernel cut it.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub fn name(self) -> io::Result<String> {
+        Ok(fs::read_to_string(self.path("comm"))?.trim().to_owned())
+    }
+
+    /// Whether all of its threads sleep.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub fn is_asleep(self) -> io::Result<bool> {
+        let sleeps = |stat: &String| {
+            stat.rsplit_once(')').is_some_and(|(_, after)| after.trim_start().starts_with('S'))
+        };
+        Ok(self.each_task("stat")?.iter().all(sleeps))
+    }
+
+    /// What its descriptors lead to, with their numbers, sorted. One that was closed meanwhile is
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone or belongs to somebody else.
+    pub fn open_files(self) -> io::Result<Vec<(u32, String)>> {
+        let number = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let target = |entry: &fs::DirEntry| fs::read_link(entry.path()).ok();
+        let file = |entry: fs::DirEntry| {
+            Some((number(&entry)?, target(&entry)?.to_string_lossy().into_owned()))
+        };
+        let mut files: Vec<_> =
+            fs::read_dir(self.path("fd"))?.filter_map(|entry| file(entry.ok()?)).collect();
+        files.sort();
+        Ok(files)
+    }
+
+    /// The memory that it shares with nobody, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone, or its memory is nobody's business.
+    pub fn private_bytes(self) -> io::Result<u64> {
+        let text = fs::read_to_string(self.path("smaps_rollup"))?;
+        let private = text.lines().filter(|line| line.starts_with("Private_"));
+        let kilobytes =
+            private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        Ok(kilobytes.sum::<u64>() * 1024)
+    }
+
     fn path(self, name: &str) -> PathBuf {
         format!("/proc/{}/{name}", self.pid).into()
     }

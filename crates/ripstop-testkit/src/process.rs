@@ -20,6 +20,9 @@ use crate::Proc;
 /// Lines kept of one child; what it prints beyond is read and forgotten.
 const LINES_MAX: usize = 100_000;
 
+/// The variable that says whether a server is one process or several.
+pub(crate) const WALL: &str = "RIPSTOP_WALL";
+
 /// A started program. It is killed and reaped when dropped.
 pub struct Process {
     child: Child,
@@ -27,12 +30,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with nothing to read, and collects the lines it prints.
+    /// Starts `command` with nothing to read, and collects the lines it prints. A server is one
+    /// process, without a master, unless the command says something else about `RIPSTOP_WALL`:
+    /// [`Family`](crate::Family) starts one with all its processes.
     ///
     /// # Errors
     ///
     /// It cannot be started; the error names the program.
     pub fn start(command: &mut Command) -> io::Result<Self> {
+        if command.get_envs().all(|(name, _)| name != WALL) {
+            command.env(WALL, "off");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let spawned = command.spawn().map_err(|err| {
             let program = command.get_program().display();

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use ripstop_balance::NetworkRules;
 use ripstop_http::{Handler, Rules, Shared};
 use ripstop_net::{
-    Address, Connections, Gate, Inherited, Listener, ListenerConnections, Lots, Readmission,
+    Address, Connections, Gate, Home, Inherited, Listener, ListenerConnections, Lots, Readmission,
     Refreshed, Tls, connections_by_descriptors,
 };
 use ripstop_work::Workers;
@@ -253,6 +253,24 @@ impl<S: Handler + Sync> Gates<S> {
             (listener.name().clone(), listener.local_address().clone())
         };
         self.open.iter().map(of).collect()
+    }
+
+    /// Takes over the connections that another process left at rest. Returns how many belong to
+    /// none of the listeners, and were closed.
+    pub(crate) fn resume(&self) -> usize {
+        let home = |open: &'_ Open<S>| {
+            let listener = open.gate.listener();
+            let (number, proxy_protocol) = (open.number?, listener.proxy_protocol());
+            // The session of a connection under TLS went with its process.
+            open.tls.is_none().then_some((listener.local_address().clone(), number, proxy_protocol))
+        };
+        let homes: Vec<_> = self.open.iter().filter_map(home).collect();
+        let homes = homes.iter().map(|(address, number, proxy_protocol)| Home {
+            address,
+            number: *number,
+            proxy_protocol: *proxy_protocol,
+        });
+        self.lots.resume(&homes.collect::<Vec<_>>())
     }
 
     /// Stops accepting.

@@ -23,6 +23,7 @@ mod reception;
 mod running;
 mod server;
 mod signals;
+mod survival;
 
 pub use error::{Error, ListenError};
 pub use options::{Listen, Options};
@@ -52,6 +53,14 @@ pub use ripstop_work::{
 /// How workers are made and watched.
 pub mod workers {
     pub use ripstop_work::Options;
+}
+
+/// The process wall: a server that dies is replaced by another process, with the same connections.
+///
+/// [`Server::run`] enters it by itself. A program that opens much before it runs its server enters
+/// it first thing, so that this happens in the server alone.
+pub mod wall {
+    pub use ripstop_survive::{Death, Wall, Wanted, enter, wall as entered};
 }
 
 /// The README's examples compile.

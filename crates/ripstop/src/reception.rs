@@ -139,6 +139,9 @@ impl<S: Handler> Door<S> {
     fn claim(&self, socket: &mut Socket, worker: &Worker) {
         if let Some(number) = self.number {
             self.lots.claim(socket, number, worker.index());
+            // What goes out under TLS is not HTTP: another process could say nothing there.
+            let claim = socket.claim().filter(|_| self.tls.is_some());
+            claim.inspect(|claim| claim.start());
         }
     }
 

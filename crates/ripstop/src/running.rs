@@ -8,6 +8,7 @@ use crate::{
     admin::{self, AdminGate},
     gates::{Closing, Gates, refresh},
     signals::{Asked, Signals},
+    survival::{Echoes, Survival},
 };
 use ripstop_admin::Health;
 use ripstop_balance::Class;
@@ -15,6 +16,7 @@ use ripstop_http::{Handler, RateCounts, Rules};
 use ripstop_net::{
     ConnectionCounts, Connections, Inherited, Lots, RefusedCounts, raise_descriptors,
 };
+use ripstop_survive::Wall;
 use ripstop_work::{Drained, Ending, Job, JobHandle, Queue, Routes, Surrender, Workers};
 use std::{
     ops::Deref,
@@ -189,6 +191,7 @@ impl Running {
         options: Options,
         inherited: Inherited,
         tears: Tears,
+        wall: Option<&'static Wall>,
     ) -> Result<Self, Error> {
         if options.raise_descriptors
             && let Err(err) = raise_descriptors()
@@ -208,10 +211,15 @@ impl Running {
             .map(|address| admin::open(address, health.clone(), &workers, &lots, &inherited))
             .transpose();
         let (gates, admin) = both(gates, admin)?;
+        let unclaimed = if wall.is_some() { gates.resume() } else { 0 };
         let (connections, rules) = (gates.connections().clone(), gates.rules().clone());
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
+        let survival = {
+            let _inside = runtime.enter();
+            Survival::new(wall, unclaimed)
+        };
         let main = Main {
             workers,
             lots: lots.clone(),
@@ -223,6 +231,7 @@ impl Running {
             stages,
             applies,
             listening,
+            survival,
         };
         main.announce();
         let builder = thread::Builder::new().name("rip-main".into());
@@ -268,8 +277,10 @@ impl Running {
         let handle = self.handle.clone();
         on_own_thread(|| {
             let mut ended = handle.addresses.clone();
+            let mut echoes = Echoes::default();
             while let Some(asked) = runtime.block_on(next(&mut signals, &mut ended)) {
                 match (asked, &mut reload) {
+                    (Asked::Stop, _) if echoes.is_echo() => {}
                     (Asked::Stop, _) => handle.stop_or_cut(),
                     (Asked::Reload, Some(reload)) => reload(&handle),
                     (Asked::Reload, None) => {}
@@ -395,12 +406,15 @@ struct Main<S> {
     stages: watch::Receiver<Stage>,
     applies: mpsc::Receiver<Apply>,
     listening: watch::Sender<Vec<(Arc<str>, Address)>>,
+    survival: Survival,
 }
 
 impl<S: Handler + Sync> Main<S> {
     async fn run(mut self) -> Outcome {
         self.health.ready();
+        self.survival.ready();
         let surrender = self.serve().await;
+        self.survival.end(surrender);
         if surrender.is_some() {
             self.options.drain = SURRENDER_TIME.min(self.options.drain);
         }
@@ -435,6 +449,7 @@ impl<S: Handler + Sync> Main<S> {
                 _ = sweep.tick() => {
                     self.lots.sweep();
                 }
+                () = self.survival.look() => {}
                 _ = watchdog.tick() => {
                     self.workers.look_after_watchdog();
                     // Where all were stuck, nobody could take over.

@@ -7,6 +7,7 @@ use crate::{
 };
 use ripstop_http::Handler;
 use ripstop_net::{Inherited, ListenerOptions};
+use ripstop_survive::{Wall, Wanted};
 use std::future::Future;
 
 /// A server that has not started yet.
@@ -29,6 +30,7 @@ pub struct Server<S> {
     inherited: Inherited,
     faults: Vec<ListenError>,
     tears: Tears,
+    wanted: Wanted,
 }
 
 impl<S: Handler + Sync> Server<S> {
@@ -40,7 +42,7 @@ impl<S: Handler + Sync> Server<S> {
     /// A server of `service` with these options.
     pub fn with_options(service: S, options: Options) -> Self {
         let (inherited, faults, tears) = (Inherited::default(), Vec::new(), Tears::new());
-        Self { service, options, inherited, faults, tears }
+        Self { service, options, inherited, faults, tears, wanted: Wanted::Yes }
     }
 
     /// Listens on one more address, in clear text: `127.0.0.1:8080`, `[::1]:80`, `:8080`,
@@ -75,6 +77,15 @@ impl<S: Handler + Sync> Server<S> {
         self
     }
 
+    /// Whether a crash of the process costs no connection: [`run`](Server::run) and its kin then
+    /// have a master and a keeper, and `main` begins anew in another process; see
+    /// [`wall::enter`](crate::wall::enter). Default: true.
+    #[must_use]
+    pub fn survive(mut self, survive: bool) -> Self {
+        self.wanted = if survive { Wanted::Yes } else { Wanted::No };
+        self
+    }
+
     /// Binds everything and begins to serve, on threads of its own. Works inside and outside of
     /// another runtime.
     ///
@@ -82,14 +93,22 @@ impl<S: Handler + Sync> Server<S> {
     ///
     /// When something cannot be bound or started; then nothing is.
     pub fn start(self) -> Result<Running, Error> {
+        self.start_behind(None)
+    }
+
+    fn start_behind(self, wall: Option<&'static Wall>) -> Result<Running, Error> {
         if !self.faults.is_empty() {
             return Err(Error::Listen(self.faults));
         }
-        Running::start(self.service, self.options, self.inherited, self.tears)
+        Running::start(self.service, self.options, self.inherited, self.tears, wall)
     }
 
     /// Serves until the process gets TERM or INT, then drains; a second such signal ends it at
     /// once. Blocks the calling thread.
+    ///
+    /// A server that dies otherwise is replaced by another process, which goes on with its
+    /// connections: the first process that comes here becomes the master of the others, and does
+    /// not return. So what this program does before happens once in each of them.
     ///
     /// # Errors
     ///
@@ -117,10 +136,11 @@ impl<S: Handler + Sync> Server<S> {
         reload: Option<&mut Reload<'_>>,
         started: impl FnOnce(&Running),
     ) -> Result<Outcome, Error> {
+        let wall = ripstop_survive::enter(self.wanted);
         let runtime = OwnRuntime::new()?;
         // Before the start, so that whoever sees it listen can end it by a signal.
         let signals = Signals::listen(&runtime, reload.is_some()).map_err(Error::Main)?;
-        let running = self.start()?;
+        let running = self.start_behind(wall)?;
         started(&running);
         running.obey(&runtime, signals, reload)
     }
@@ -136,8 +156,9 @@ impl<S: Handler + Sync> Server<S> {
     ///
     /// Goes on with a panic of `stop`.
     pub fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<Outcome, Error> {
+        let wall = ripstop_survive::enter(self.wanted);
         let runtime = OwnRuntime::new()?;
-        let running = self.start()?;
+        let running = self.start_behind(wall)?;
         on_own_thread(|| runtime.block_on(stop))?;
         running.stop();
         Ok(running.wait())

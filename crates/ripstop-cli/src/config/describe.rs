@@ -248,7 +248,8 @@ fn row(page: &mut String, field: &Field, path: &str, once: bool) {
 
 /// Every variable that overrides a key.
 pub(crate) fn variables() -> Vec<String> {
-    let mut names = vec!["RIPSTOP_CONFIG".to_owned(), "RIPSTOP_LISTEN".to_owned()];
+    let mut names =
+        ["RIPSTOP_CONFIG", "RIPSTOP_LISTEN", "RIPSTOP_WALL"].map(str::to_owned).to_vec();
     collect_variables(&fields(), "", &mut names);
     names
 }

@@ -12,3 +12,4 @@ mod program;
 mod reload;
 mod serving;
 mod tears;
+mod wall;

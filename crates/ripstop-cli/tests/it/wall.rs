@@ -1,0 +1,157 @@
+//! The program behind its process wall: the pid file, reloads and stops go by the master.
+
+use std::{fs, net::SocketAddr};
+
+use ripstop_testkit::{Client, Family, Proc, Signal, send, until};
+
+use crate::program::{DEADLINE, Home, LISTEN};
+
+const TOOK_OVER: &str = "the server before has died";
+
+/// A configuration with one more listener, where `respond` says `body`.
+fn config(more: &str, body: &str) -> String {
+    format!("{LISTEN}{more}[[route]]\npath = \"/*\"\nrespond.body = \"{body}\"\n")
+}
+
+/// One more listener, which begins with a PROXY header.
+const BEHIND: &str = "[[listen]]\nname = \"behind\"\naddress = \"127.0.0.1:0\"\n\
+                      proxy_protocol = true\n";
+
+fn serve(home: &Home, config: &str) -> Family {
+    home.write("ripstop.toml", config);
+    Family::start(&mut home.command(&["serve"])).unwrap()
+}
+
+#[track_caller]
+fn address(family: &Family, listener: &str) -> SocketAddr {
+    let start = format!("listener={listener} address=");
+    let address = |line: &str| line.split_once(&start)?.1.trim().parse().ok();
+    family.announced(DEADLINE, address).unwrap_or_else(|err| panic!("{listener}: {err}"))
+}
+
+#[track_caller]
+fn logged(family: &Family, text: &str, times: usize) {
+    let mut seen = 0;
+    let found = family.announced(DEADLINE, |line| {
+        seen += usize::from(line.contains(text));
+        (seen == times).then_some(())
+    });
+    found.unwrap_or_else(|err| panic!("{text:?} was not logged {times} times: {err}"));
+}
+
+/// Waits until all that was answered is at rest, and kills the server.
+#[track_caller]
+fn kill_server(family: &Family) {
+    let server = family.server();
+    assert!(until(DEADLINE, || server.is_asleep().unwrap_or(false)));
+    send(server, Signal::KILL).unwrap();
+}
+
+#[test]
+fn the_pid_file_names_the_master_through_crashes_and_commands_go_by_it() {
+    let home = Home::new();
+    let mut family = serve(&home, &config("", "old"));
+    let mut idle = Client::tcp(address(&family, "web")).unwrap();
+    assert_eq!(idle.get("/").unwrap().text(), "old");
+    let pid_file = home.path().join("ripstop.pid");
+    for deaths in 1..4 {
+        let text = fs::read_to_string(&pid_file).unwrap();
+        assert_eq!(text.lines().next(), Some(&*family.id().to_string()));
+        kill_server(&family);
+        logged(&family, TOOK_OVER, deaths);
+        assert_eq!(idle.get("/").unwrap().text(), "old");
+    }
+    home.write("ripstop.toml", &config("", "new"));
+    assert_eq!(home.run(&["reload"]).code, 0);
+    logged(&family, "configuration reloaded", 1);
+    assert_eq!(idle.get("/").unwrap().text(), "new");
+    let stopped = home.run(&["stop"]);
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    assert_eq!(family.master().exit(DEADLINE).unwrap().code(), Some(0));
+    assert!(family.ends() && !pid_file.exists());
+}
+
+#[test]
+fn listeners_that_a_reload_opened_or_closed_are_known_to_the_next_server() {
+    let home = Home::new();
+    let mut family = serve(&home, &config("", "x"));
+    let web = address(&family, "web");
+    home.write("ripstop.toml", &config(BEHIND, "x"));
+    family.master().signal(Signal::HUP).unwrap();
+    logged(&family, "configuration reloaded", 1);
+    let behind = address(&family, "behind");
+    kill_server(&family);
+    logged(&family, TOOK_OVER, 1);
+    assert_eq!(Client::tcp(web).unwrap().get("/").unwrap().text(), "x");
+    let mut proxied = proxied(behind);
+    assert_eq!(proxied.get("/").unwrap().text(), "x");
+    home.write("ripstop.toml", &config("", "x"));
+    family.master().signal(Signal::HUP).unwrap();
+    logged(&family, "configuration reloaded", 2);
+    // Neither the server nor the master holds it any more.
+    assert!(until(DEADLINE, || Client::tcp(behind).is_err()), "it still listens");
+}
+
+#[test]
+fn a_connection_behind_a_proxy_keeps_its_clients_address() {
+    let home = Home::new();
+    let access = "[log.access]\nformat = \"combined\"\nto = \"access.log\"\n";
+    let family = serve(&home, &config(&format!("{BEHIND}{access}"), "x"));
+    let mut idle = proxied(address(&family, "behind"));
+    assert_eq!(idle.get("/before").unwrap().text(), "x");
+    kill_server(&family);
+    logged(&family, TOOK_OVER, 1);
+    assert_eq!(idle.get("/after").unwrap().text(), "x");
+    let log = home.path().join("access.log");
+    let both = || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let line =
+            |path| text.lines().any(|line| line.contains(path) && line.contains("192.0.2.7"));
+        line("/before") && line("/after")
+    };
+    assert!(until(DEADLINE, both), "{}", fs::read_to_string(&log).unwrap_or_default());
+}
+
+/// A connection whose PROXY header names a client of 192.0.2.7.
+fn proxied(to: SocketAddr) -> Client {
+    let mut client = Client::tcp(to).unwrap();
+    client.send("PROXY TCP4 192.0.2.7 192.0.2.1 5000 80\r\n").unwrap();
+    client
+}
+
+#[test]
+fn a_configuration_with_a_fault_is_told_once_with_its_exit_code() {
+    let home = Home::new();
+    let mut family = serve(&home, &config("", "x").replace("respond", "respnod"));
+    assert_eq!(family.master().exit(DEADLINE).unwrap().code(), Some(78));
+    assert!(family.ends());
+    assert_eq!(family.log().matches("did you mean").count(), 1, "{}", family.log());
+}
+
+#[test]
+fn without_a_master_there_is_one_process() {
+    let home = Home::new();
+    home.write("ripstop.toml", &config("", "x"));
+    let mut family = Family::start(&mut home.command(&["serve", "--no-master"])).unwrap();
+    let web = address(&family, "web");
+    assert_eq!(Client::tcp(web).unwrap().get("/").unwrap().text(), "x");
+    assert_eq!(
+        family.members().iter().map(|member| member.id()).collect::<Vec<_>>(),
+        [family.id()]
+    );
+    family.master().signal(Signal::TERM).unwrap();
+    assert_eq!(family.master().exit(DEADLINE).unwrap().code(), Some(0));
+}
+
+#[test]
+fn master_and_keeper_of_the_program_are_small() {
+    let home = Home::new();
+    let family = serve(&home, &config("", "x"));
+    address(&family, "web");
+    let private = |of: Proc| of.private_bytes().unwrap() >> 10;
+    let (master, keeper) = (private(family.proc()), private(family.keeper()));
+    println!("master {master} KiB, keeper {keeper} KiB");
+    // Half a megabyte more than in a release: an unoptimised program has more to relocate.
+    assert!(master < 2048 && keeper < 512, "{master} {keeper}");
+    assert_eq!(family.proc().threads().unwrap(), ["ripstop"]);
+}

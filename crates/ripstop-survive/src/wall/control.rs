@@ -1,0 +1,273 @@
+//! The control memory: what master, server and keeper tell each other, and what a server leaves to
+//! the next one.
+//!
+//! A sealed memfd of plain atomics, each written by one process at a time: whoever dies leaves
+//! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
+//! of the server's table, which the keeper shares and the next server inherits.
+
+use rustix::{
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
+    mm::{MapFlags, ProtFlags, mmap},
+    time::{ClockId, clock_gettime},
+};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    sync::atomic::{
+        AtomicI32, AtomicU8, AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+
+/// Listeners that outlive a process, at most.
+pub(super) const LISTENERS: usize = 64;
+
+/// Descriptors that the start was given by its parent and that every server gets, at most.
+pub(super) const GIVEN: usize = 32;
+
+/// A server that has served for less has died young.
+const YOUNG_MS: u64 = 200;
+
+/// Bytes of what a listener is known by. A Unix path alone has up to 108.
+const KEY: usize = 248;
+
+/// Whose memory this is, and the version of its layout.
+const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x01");
+
+/// What is shared.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Control {
+    magic: AtomicU64,
+    /// Not 0: the end is meant, and nobody takes over. Never goes back.
+    planned: AtomicU32,
+    /// How many servers have begun, the keeper's successors included.
+    pub(super) generation: AtomicU32,
+    /// The last generation that served; 0 before the first one did.
+    ready: AtomicU32,
+    /// Grows by one each second while the server's main thread goes on.
+    pub(super) beat: AtomicU32,
+    /// When the ready generation became so, in milliseconds.
+    born: AtomicU64,
+    /// When the last death was seen by a keeper.
+    pub(super) died: AtomicU64,
+    /// How many generations in a row died young.
+    young: AtomicU32,
+    /// The generation that a keeper is about to replace, or has replaced.
+    pub(super) replacing: AtomicU32,
+    pub(super) master: AtomicI32,
+    pub(super) server: AtomicI32,
+    /// Written by the kernel, before the keeper runs.
+    pub(super) keeper: AtomicI32,
+    /// The server that the master has reaped last, and its wait status.
+    dead: AtomicI32,
+    status: AtomicI32,
+    /// Not 0: the master killed it, since its heart had stopped.
+    pub(super) stopped: AtomicI32,
+    /// The number of this memory itself, plus one.
+    memory: AtomicI32,
+    /// The number of the claims' memory, plus one.
+    claims: AtomicI32,
+    /// The number of the socket to the master, plus one.
+    socket: AtomicI32,
+    given: [Given; GIVEN],
+    listeners: [Slot; LISTENERS],
+}
+
+/// A descriptor that the start was given: its number plus one, and the file, since the number may
+/// have gone to another one.
+#[derive(Debug)]
+#[repr(C)]
+struct Given {
+    number: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+/// A listener.
+#[derive(Debug)]
+#[repr(C)]
+struct Slot {
+    /// Its number plus one; 0 if the slot is free. Written last.
+    number: AtomicI32,
+    length: AtomicU32,
+    key: [AtomicU8; KEY],
+}
+
+impl Control {
+    /// Fresh memory.
+    pub(super) fn create() -> io::Result<(OwnedFd, &'static Self)> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memory = memfd_create("ripstop-control", flags)?;
+        ftruncate(&memory, size_of::<Self>() as u64)?;
+        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let control = Self::map(&memory)?;
+        control.magic.store(MAGIC, Release);
+        Ok((memory, control))
+    }
+
+    /// The memory behind an inherited descriptor; an error if it is anything else.
+    pub(super) fn open(memory: BorrowedFd<'_>) -> io::Result<&'static Self> {
+        let foreign = || io::Error::other("not the control memory of this version");
+        let sealed = SealFlags::SHRINK | SealFlags::GROW;
+        let size = u64::try_from(fstat(memory)?.st_size).unwrap_or(0);
+        if !fcntl_get_seals(memory)?.contains(sealed) || size != size_of::<Self>() as u64 {
+            return Err(foreign());
+        }
+        let control = Self::map(memory)?;
+        let known = control.magic.load(Acquire) == MAGIC;
+        known.then_some(control).ok_or_else(foreign)
+    }
+
+    fn map(memory: impl AsFd) -> io::Result<&'static Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping at an address of the kernel's choice, which is never unmapped. The
+        // file has this size and cannot shrink; all of it is atomics, for which any bytes are valid.
+        #[expect(unsafe_code, reason = "shared memory is mapped")]
+        unsafe {
+            let start = std::ptr::null_mut();
+            let start = mmap(start, size_of::<Self>(), access, MapFlags::SHARED, memory, 0)?;
+            Ok(&*start.cast::<Self>())
+        }
+    }
+
+    /// The end is meant.
+    pub(super) fn plan(&self) {
+        self.planned.store(1, Release);
+    }
+
+    pub(super) fn is_planned(&self) -> bool {
+        self.planned.load(Acquire) != 0
+    }
+
+    /// The present generation serves.
+    pub(super) fn set_ready(&self) {
+        self.born.store(now(), Relaxed);
+        self.ready.store(self.generation.load(Relaxed), Release);
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Acquire) == self.generation.load(Relaxed)
+    }
+
+    /// Whether any generation has ever served.
+    pub(super) fn was_ready(&self) -> bool {
+        self.ready.load(Acquire) != 0
+    }
+
+    /// Counts the death of the present generation: how many before it have died in a row that had
+    /// hardly served.
+    pub(super) fn count_death(&self) -> u32 {
+        let lived = now().saturating_sub(self.born.load(Relaxed));
+        let young = if self.is_ready() && lived >= YOUNG_MS { 0 } else { self.young.load(Relaxed) };
+        self.young.store(young.saturating_add(1), Relaxed);
+        young
+    }
+
+    /// Says how the server ended.
+    pub(super) fn bury(&self, pid: i32, status: i32) {
+        self.status.store(status, Relaxed);
+        self.dead.store(pid, Release);
+    }
+
+    /// The wait status of a server that was reaped.
+    pub(super) fn status_of(&self, pid: i32) -> Option<i32> {
+        (self.dead.load(Acquire) == pid).then(|| self.status.load(Relaxed))
+    }
+
+    pub(super) fn memory(&self) -> Option<RawFd> {
+        self.memory.load(Acquire).checked_sub(1).filter(|number| *number >= 0)
+    }
+
+    pub(super) fn set_memory(&self, number: RawFd) {
+        self.memory.store(number + 1, Release);
+    }
+
+    pub(super) fn claims(&self) -> Option<RawFd> {
+        self.claims.load(Acquire).checked_sub(1).filter(|number| *number >= 0)
+    }
+
+    pub(super) fn set_claims(&self, number: Option<RawFd>) {
+        self.claims.store(number.map_or(0, |number| number + 1), Release);
+    }
+
+    pub(super) fn socket(&self) -> Option<RawFd> {
+        self.socket.load(Acquire).checked_sub(1).filter(|number| *number >= 0)
+    }
+
+    pub(super) fn set_socket(&self, number: RawFd) {
+        self.socket.store(number + 1, Release);
+    }
+
+    /// Takes down a descriptor that every server gets. What does not fit closes at an exec.
+    pub(super) fn give(&self, number: BorrowedFd<'_>, raw: RawFd) {
+        let Ok(stat) = fstat(number) else { return };
+        if let Some(free) = self.given.iter().find(|given| given.number.load(Relaxed) == 0) {
+            free.device.store(stat.st_dev, Relaxed);
+            free.inode.store(stat.st_ino, Relaxed);
+            free.number.store(raw + 1, Release);
+        }
+    }
+
+    /// The descriptors that every server gets, as far as they are still what they were.
+    pub(super) fn given(&self) -> impl Iterator<Item = RawFd> {
+        self.given.iter().filter_map(|given| {
+            let number = given.number.load(Acquire).checked_sub(1).filter(|number| *number > 2)?;
+            let stat = super::descriptor::borrow(number, |fd| fstat(fd)).ok()?;
+            let same = stat.st_dev == given.device.load(Relaxed)
+                && stat.st_ino == given.inode.load(Relaxed);
+            same.then_some(number)
+        })
+    }
+
+    /// Takes down a listener: its slot, if there is one free and the key fits.
+    pub(super) fn list(&self, number: RawFd, key: &str) -> Option<usize> {
+        let free = |slot: &Slot| slot.number.load(Acquire) == 0;
+        let index = self.listeners.iter().position(free)?;
+        self.write(index, number, key.as_bytes()).then_some(index)
+    }
+
+    /// Writes into a slot; false if the key does not fit.
+    pub(super) fn write(&self, index: usize, number: RawFd, key: &[u8]) -> bool {
+        let Some(slot) = self.listeners.get(index).filter(|_| key.len() <= KEY) else {
+            return false;
+        };
+        for (place, byte) in slot.key.iter().zip(key) {
+            place.store(*byte, Relaxed);
+        }
+        slot.length.store(u32::try_from(key.len()).unwrap_or(0), Relaxed);
+        slot.number.store(number + 1, Release);
+        true
+    }
+
+    /// Frees a slot.
+    pub(super) fn unlist(&self, index: usize) {
+        self.listeners[index].number.store(0, Release);
+    }
+
+    /// Frees all slots.
+    pub(super) fn unlist_all(&self) {
+        self.listeners.iter().for_each(|slot| slot.number.store(0, Release));
+    }
+
+    /// The listeners' numbers, with their slots. Allocates nothing.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = (usize, RawFd)> {
+        let number = |slot: &Slot| slot.number.load(Acquire).checked_sub(1);
+        let numbers = self.listeners.iter().map(number).enumerate();
+        numbers.filter_map(|(index, number)| Some((index, number.filter(|number| *number > 2)?)))
+    }
+
+    /// What a listener is known by.
+    pub(super) fn key(&self, index: usize) -> String {
+        let slot = &self.listeners[index];
+        let length = slot.length.load(Relaxed) as usize;
+        let bytes: Vec<_> = slot.key.iter().take(length).map(|b| b.load(Relaxed)).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// Milliseconds of the machine's monotonic clock, which all processes agree on.
+pub(super) fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000
+}

@@ -1,0 +1,88 @@
+//! Whoever dies is replaced, and costs no connection.
+
+use crate::beacon::{Beacon, SOON};
+use ripstop_testkit::{Signal, send, until};
+
+#[test]
+fn a_killed_server_costs_no_idle_connection_however_often() {
+    let beacon = Beacon::start();
+    let mut idle: Vec<_> = (0..50).map(|_| beacon.idle()).collect();
+    for round in 2..12 {
+        beacon.kill_server();
+        let line = beacon.generation(round);
+        assert!(line.contains("death=Some(Signal(9))") && line.contains("kept: 5"), "{line}");
+        for client in &mut idle {
+            assert_eq!(client.get("/").unwrap().text(), "Hello, World!", "round {round}");
+        }
+        beacon.settle();
+    }
+}
+
+#[test]
+fn a_server_that_aborts_or_exits_unasked_is_replaced_as_well() {
+    let beacon = Beacon::start();
+    let mut idle = beacon.idle();
+    for (generation, path, death) in [(2, "/abort", "Signal(6)"), (3, "/exit", "Exit(3)")] {
+        let before = beacon.family.server();
+        assert_eq!(beacon.connect().get(path).unwrap().status(), 503, "the next one answers");
+        beacon.successor(before);
+        let line = beacon.generation(generation);
+        assert!(line.contains(death), "{line}");
+        assert_eq!(idle.get("/").unwrap().status(), 200);
+        beacon.settle();
+    }
+}
+
+#[test]
+fn a_keeper_that_is_killed_is_replaced_and_the_next_one_keeps() {
+    let beacon = Beacon::start();
+    let (mut idle, server) = (beacon.idle(), beacon.family.server());
+    for _ in 0..3 {
+        let keeper = beacon.family.keeper();
+        send(keeper, Signal::KILL).unwrap();
+        let another = || beacon.family.keeper().id() != keeper.id();
+        assert!(until(SOON, another), "the keeper was not replaced");
+    }
+    assert_eq!(beacon.family.server().id(), server.id());
+    beacon.kill_server();
+    assert_eq!(idle.get("/").unwrap().status(), 200);
+}
+
+#[test]
+fn server_and_keeper_killed_together_refuse_nobody() {
+    let beacon = Beacon::start();
+    let mut lost = beacon.idle();
+    let (server, keeper) = (beacon.family.server(), beacon.family.keeper());
+    send(keeper, Signal::KILL).unwrap();
+    send(server, Signal::KILL).unwrap();
+    // Nobody accepts now; the listener is the master's.
+    let mut waiting: Vec<_> = (0..20).map(|_| beacon.connect()).collect();
+    for client in &mut waiting {
+        assert_eq!(client.get("/").unwrap().status(), 200);
+    }
+    assert!(lost.get("/").is_err(), "its only descriptors were those of the dead");
+    beacon.generation(2);
+}
+
+#[test]
+fn a_server_outlives_its_master_and_is_still_kept() {
+    let mut beacon = Beacon::start();
+    let mut idle = beacon.idle();
+    beacon.family.master().signal(Signal::KILL).unwrap();
+    beacon.family.master().exit(SOON).unwrap();
+    assert_eq!(idle.get("/").unwrap().status(), 200);
+    beacon.settle();
+    beacon.kill_server();
+    assert_eq!(idle.get("/").unwrap().status(), 200);
+}
+
+#[test]
+fn a_server_that_stands_still_is_replaced() {
+    let beacon = Beacon::start();
+    let (mut idle, server) = (beacon.idle(), beacon.family.server());
+    send(server, Signal::STOP).unwrap();
+    beacon.successor(server);
+    let line = beacon.generation(2);
+    assert!(line.contains("death=Some(Stopped)"), "{line}");
+    assert_eq!(idle.get("/").unwrap().status(), 200);
+}

@@ -1,0 +1,78 @@
+//! Clients that are never idle, and count what they see of a server that is killed.
+
+use ripstop_testkit::Client;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{
+        AtomicBool, AtomicUsize,
+        Ordering::{Relaxed, SeqCst},
+    },
+    thread::Scope,
+};
+
+/// What became of their requests.
+#[derive(Debug, Default)]
+pub(crate) struct Busy {
+    stop: AtomicBool,
+    pub(crate) answered: AtomicUsize,
+    /// 503, by the server after the one that was killed.
+    pub(crate) told: AtomicUsize,
+    /// The connection was closed or reset before a whole answer.
+    pub(crate) cut: AtomicUsize,
+    /// Connections that were not taken.
+    pub(crate) refused: AtomicUsize,
+    /// Anything else.
+    pub(crate) wrong: AtomicUsize,
+}
+
+impl Busy {
+    /// Begins with so many clients, each on one connection after the other.
+    pub(crate) fn run<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        to: SocketAddr,
+        clients: usize,
+    ) {
+        for _ in 0..clients {
+            scope.spawn(move || {
+                while !self.stop.load(SeqCst) {
+                    self.connection(to);
+                }
+            });
+        }
+    }
+
+    /// Stops the clients when it is dropped, so that a failed test ends.
+    pub(crate) fn guard(&self) -> impl Drop {
+        Guard(self)
+    }
+
+    fn connection(&self, to: SocketAddr) {
+        let Ok(mut client) = Client::tcp(to) else {
+            self.refused.fetch_add(1, Relaxed);
+            return;
+        };
+        while !self.stop.load(SeqCst) {
+            let Ok(response) = client.get("/") else {
+                self.cut.fetch_add(1, Relaxed);
+                return;
+            };
+            match (response.status(), response.text().as_str()) {
+                (200, "Hello, World!") => self.answered.fetch_add(1, Relaxed),
+                (503, _) => {
+                    self.told.fetch_add(1, Relaxed);
+                    return;
+                }
+                _ => self.wrong.fetch_add(1, Relaxed),
+            };
+        }
+    }
+}
+
+struct Guard<'a>(&'a Busy);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, SeqCst);
+    }
+}

@@ -1,0 +1,10 @@
+//! The process wall: a server that dies, in whatever way, and what that costs.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod busy;
+mod crashes;
+mod family;
+mod kills;
+mod kinds;
+mod replaced;
