@@ -159,7 +159,11 @@ impl<R: Reception> Gate<R> {
         };
         lease.number += 1;
         lease.holder = Some(next.clone());
-        next.spawn_service(hold(self.clone(), next.clone(), lease.number));
+        let number = lease.number;
+        // The next holder looks at the lease at once: where it takes this thread's processor, it
+        // would wait for the lock that this thread cannot release.
+        drop(lease);
+        next.spawn_service(hold(self.clone(), next.clone(), number));
         true
     }
 
