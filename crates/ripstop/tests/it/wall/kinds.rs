@@ -1,6 +1,6 @@
 //! Kinds of connections and listeners: what goes on, and what cannot.
 
-use super::family::{TOOK_OVER, Walled, all_answered, sleeps};
+use super::family::{TOOK_OVER, Walled, all_answered, comes_to_rest};
 use crate::serve::{program::command, setup::SOON};
 use ripstop_testkit::{Client, Family, Signal, send};
 
@@ -14,7 +14,7 @@ fn a_unix_listener_and_its_connections_live_on_and_its_file_goes_at_the_end() {
     family.announced(SOON, |line| line.contains("listening").then_some(())).unwrap();
     let mut idle: Vec<_> = (0..5).map(|_| Client::unix(&path).unwrap()).collect();
     all_answered(&mut idle);
-    assert!(sleeps(family.server()));
+    assert!(comes_to_rest(family.server()));
     send(family.server(), Signal::KILL).unwrap();
     family.announced(SOON, |line| line.contains(TOOK_OVER).then_some(())).unwrap();
     all_answered(&mut idle);
