@@ -1,7 +1,7 @@
 //! The smallest server behind the process wall: one thread, blocking, and just enough of HTTP to be
 //! killed in every state a connection can be in. The tests of this crate run it.
 //!
-//! `beacon ADDRESS`
+//! `beacon ADDRESS`; it aborts at its start while there is the file that `BEACON_CRASH` names.
 
 use ripstop_survive::{Claim, Facts, Kept, Tick, Wall, Wanted, claims, enter};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,6 +9,7 @@ use std::{
     io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
+    path::Path,
     process::ExitCode,
 };
 
@@ -24,6 +25,9 @@ struct Client {
 
 fn main() -> io::Result<ExitCode> {
     let wall = enter(Wanted::Yes);
+    if std::env::var_os("BEACON_CRASH").is_some_and(|file| Path::new(&file).exists()) {
+        std::process::abort();
+    }
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let (listener, _kept) = listen(wall, &address)?;
     let mut clients = rested()?;

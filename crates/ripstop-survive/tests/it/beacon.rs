@@ -1,7 +1,7 @@
 //! The example, started.
 
 use ripstop_testkit::{Client, Family, Proc, Signal, example, send, until};
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 /// Nothing here takes longer, on whatever machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -16,7 +16,17 @@ impl Beacon {
     /// Starts one, on a port that the kernel chooses.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let command = &mut Command::new(example("beacon").unwrap());
+        Self::start_by(&mut Command::new(example("beacon").unwrap()))
+    }
+
+    /// Starts one that aborts at its start while there is this file.
+    #[track_caller]
+    pub(crate) fn crashing(file: &Path) -> Self {
+        Self::start_by(Command::new(example("beacon").unwrap()).env("BEACON_CRASH", file))
+    }
+
+    #[track_caller]
+    fn start_by(command: &mut Command) -> Self {
         let family = Family::start(command.arg("127.0.0.1:0")).unwrap();
         let address = family.announced(SOON, ripstop_testkit::address).unwrap();
         Self { family, address }
