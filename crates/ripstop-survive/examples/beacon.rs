@@ -26,6 +26,7 @@ struct Client {
 fn main() -> io::Result<ExitCode> {
     let wall = enter(Wanted::Yes);
     if std::env::var_os("BEACON_CRASH").is_some_and(|file| Path::new(&file).exists()) {
+        println!("aborting");
         std::process::abort();
     }
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());

@@ -219,7 +219,7 @@ impl Running {
         let (listening, addresses) = watch::channel(Vec::new());
         let survival = {
             let _inside = runtime.enter();
-            Survival::new(wall, unclaimed)
+            Survival::begin(wall, unclaimed)
         };
         let main = Main {
             workers,
@@ -413,7 +413,6 @@ struct Main<S> {
 impl<S: Handler + Sync> Main<S> {
     async fn run(mut self) -> Outcome {
         self.health.ready();
-        self.survival.ready();
         let surrender = self.serve().await;
         self.survival.end(surrender);
         if surrender.is_some() {

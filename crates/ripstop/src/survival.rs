@@ -36,8 +36,11 @@ pub(crate) struct Survival {
 }
 
 impl Survival {
-    /// To be called inside a runtime. `homeless`: connections that no listener took over.
-    pub(crate) fn new(wall: Option<&'static Wall>, homeless: usize) -> Self {
+    /// To be called inside a runtime, when the server accepts: from now on its death is answered by
+    /// another one. `homeless`: connections that no listener took over.
+    pub(crate) fn begin(wall: Option<&'static Wall>, homeless: usize) -> Self {
+        wall.inspect(|wall| wall.ready());
+        let took_ms = wall.and_then(Wall::since_death_ms).unwrap_or(0);
         let every = |period| {
             let mut interval = interval(period);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -48,17 +51,9 @@ impl Survival {
             resumed.kept -= homeless.min(resumed.kept);
             resumed.disbelieved += homeless;
         }
+        let farewells = resumed.as_mut().map(|(resumed, _)| resumed.farewells());
         let (beat, farewell) = (every(BEAT), every(Farewells::PAUSE));
-        Self { wall, beat, farewell, resumed, farewells: None, took_ms: 0 }
-    }
-
-    /// The server accepts: from now on its death is answered by another one.
-    pub(crate) fn ready(&mut self) {
-        if let Some(wall) = self.wall {
-            wall.ready();
-            self.took_ms = wall.since_death_ms().unwrap_or(0);
-        }
-        self.farewells = self.resumed.as_mut().map(|(resumed, _)| resumed.farewells());
+        Self { wall, beat, farewell, resumed, farewells, took_ms }
     }
 
     /// Waits for the next thing to do, and does it. For ever, where there is no wall. Cancel safe.

@@ -295,7 +295,9 @@ impl Master {
     /// The server has ended: its keeper takes over, or there is a fresh one, or that was all.
     fn succeed(&mut self, pid: Pid, status: i32) {
         self.control.bury(pid.as_raw_pid(), status);
-        let failed_at_start = !self.control.was_ready() && libc::WIFEXITED(status);
+        // A keeper ends by itself where nothing has ever served; that is no server's failure.
+        let was_server = self.control.server.load(Acquire) == pid.as_raw_pid();
+        let failed_at_start = was_server && !self.control.was_ready() && libc::WIFEXITED(status);
         if self.stopping || self.control.is_planned() || failed_at_start {
             self.end(pid, status);
         }

@@ -16,18 +16,31 @@ impl Beacon {
     /// Starts one, on a port that the kernel chooses.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        Self::start_by(&mut Command::new(example("beacon").unwrap()))
+        Self::start_by(&mut Self::command())
     }
 
     /// Starts one that aborts at its start while there is this file.
     #[track_caller]
     pub(crate) fn crashing(file: &Path) -> Self {
-        Self::start_by(Command::new(example("beacon").unwrap()).env("BEACON_CRASH", file))
+        Self::start_by(&mut Self::command_crashing(file))
+    }
+
+    /// The command for that.
+    pub(crate) fn command_crashing(file: &Path) -> Command {
+        let mut command = Self::command();
+        command.env("BEACON_CRASH", file);
+        command
+    }
+
+    fn command() -> Command {
+        let mut command = Command::new(example("beacon").unwrap());
+        command.arg("127.0.0.1:0");
+        command
     }
 
     #[track_caller]
     fn start_by(command: &mut Command) -> Self {
-        let family = Family::start(command.arg("127.0.0.1:0")).unwrap();
+        let family = Family::start(command).unwrap();
         let address = family.announced(SOON, ripstop_testkit::address).unwrap();
         Self { family, address }
     }

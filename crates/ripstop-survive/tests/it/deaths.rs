@@ -1,7 +1,7 @@
 //! Whoever dies is replaced, and costs no connection.
 
 use crate::beacon::{Beacon, SOON};
-use ripstop_testkit::{Signal, send, until};
+use ripstop_testkit::{Family, Signal, send, until};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -111,4 +111,18 @@ fn a_server_that_dies_at_each_start_is_tried_again_and_recovers() {
     let number = |line: String| line.split_once("generation=")?.1.split(' ').next()?.parse().ok();
     let generations: u32 = number(line.unwrap()).unwrap();
     assert!((4..=10).contains(&generations), "{generations} after {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_first_server_that_is_killed_before_it_has_served_is_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("crash");
+    std::fs::write(&file, "").unwrap();
+    let mut command = Beacon::command_crashing(&file);
+    let family = Family::start(&mut command).unwrap();
+    // It dies by a signal; one that fails by itself is not started again.
+    let keeps_trying = || family.log().matches("aborting").count() >= 3;
+    assert!(until(SOON, keeps_trying), "{}", family.log());
+    std::fs::remove_file(&file).unwrap();
+    family.announced(SOON, ripstop_testkit::address).unwrap();
 }
