@@ -21,7 +21,7 @@ pub use resume::{Farewells, Resumed};
 use crate::claims::{Claims, claims};
 use control::Control;
 use keeper::Kit;
-use launch::{Launch, VARIABLE};
+use launch::{Launch, VARIABLE, variable_at_start};
 use rustix::{
     io::fcntl_getfd,
     process::{Pid, getpid, getppid},
@@ -166,7 +166,8 @@ fn become_master() -> io::Result<()> {
 /// What the parent has given: all that would survive an exec, and what a service manager says it
 /// has passed.
 fn given() -> Vec<RawFd> {
-    let number = |name| env::var(name).ok().and_then(|text| text.parse::<i32>().ok());
+    // Whoever has taken over what was passed may have removed the variables.
+    let number = |name| variable_at_start(name).and_then(|text| text.parse::<i32>().ok());
     let passed = match number("LISTEN_PID") == Some(getpid().as_raw_pid()) {
         true => number("LISTEN_FDS").unwrap_or(0),
         false => 0,

@@ -177,7 +177,14 @@ fn arguments() -> io::Result<Vec<OsString>> {
     Ok(texts(&fs::read("/proc/self/cmdline")?))
 }
 
-/// The environment of the start, whatever was changed since, with this process's place.
+/// A variable of the environment of the start, whatever was changed since.
+pub(super) fn variable_at_start(name: &str) -> Option<String> {
+    let all = texts(&fs::read("/proc/self/environ").ok()?);
+    let text = all.into_iter().find(|text| is_named(text, name))?.into_string().ok()?;
+    Some(text.split_once('=')?.1.to_owned())
+}
+
+/// The environment of the start, with this process's place.
 fn environment(place: &str) -> io::Result<Vec<OsString>> {
     let mut all = texts(&fs::read("/proc/self/environ")?);
     all.retain(|text| !is_named(text, VARIABLE));
