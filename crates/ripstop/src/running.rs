@@ -38,7 +38,7 @@ const TLS_LOOK: Duration = Duration::from_secs(1);
 
 /// How long connections that are cut off may take to end, and to say so. Where a thread is stuck,
 /// that is how long it takes.
-const CUT_TIME: Duration = Duration::from_secs(1);
+const CUT_TIME: Duration = Duration::from_millis(500);
 
 /// How long requests may take to finish when the process asks to be replaced.
 const SURRENDER_TIME: Duration = Duration::from_secs(1);

@@ -32,9 +32,17 @@ impl Bench {
         self.0.common.tears.count(kind)
     }
 
-    fn await_restarts(&self, count: u64) {
-        assert!(until(SOON, || self.count(Kind::Restart) >= count));
-        assert_eq!(self.count(Kind::Restart), count);
+    /// Waits until the watchdog has been restarted so often. (A worker that is has drowned: on a
+    /// busy machine its threads may sleep for long at a lock of the test's own.)
+    #[track_caller]
+    fn await_restarts(&self, count: usize) {
+        let restarts = || {
+            let mut reports = self.0.common.tears.recent();
+            reports.retain(|tear| tear.kind == Kind::Restart && tear.message.contains("watchdog"));
+            reports
+        };
+        assert!(until(SOON, || restarts().len() >= count), "{:#?}", restarts());
+        assert_eq!(restarts().len(), count, "{:#?}", restarts());
     }
 
     /// Blocks a thread of the worker until the sender goes.

@@ -2,9 +2,13 @@
 //! that is dropped by the test lets everybody go.
 
 use ripstop_testkit::until;
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    fs,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -82,6 +86,13 @@ impl Default for Shared {
     }
 }
 
+/// What the calling thread has had of the processors.
+fn on_cpu() -> Duration {
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.expect("the kernel counts"))
+}
+
 /// Counts that a handler has left, however it does.
 struct Visit(Arc<Shared>);
 
@@ -104,12 +115,14 @@ impl Stop {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Blocks the thread, burning it.
-    pub(crate) fn spin(&self) {
+    /// Blocks the thread, burning it; the share of the time, in percent, that it had a processor.
+    pub(crate) fn spin(&self) -> u128 {
         let _visit = self.enter();
+        let (begin, before) = (Instant::now(), on_cpu());
         while *self.closed() {
             std::hint::spin_loop();
         }
+        (on_cpu() - before).as_nanos() * 100 / begin.elapsed().as_nanos()
     }
 
     /// Blocks the thread at the lock that the test holds.

@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use super::lever::Stop;
 
 /// - `/` greets, `/name` names the thread, `/wait` waits for the lever,
-/// - `/wedge`, `/spin` and `/deadlock` block their thread until the lever is moved,
+/// - `/wedge`, `/spin` and `/deadlock` block their thread until the lever is moved; `/spin` answers
+///   which share of a processor it had,
 /// - `/wedge/{ms}` for so long,
 /// - `/open/{path}` opens a file,
 /// - `/panic…` panic in all kinds of places,
@@ -69,8 +70,7 @@ async fn wedge_for(Path(ms): Path<u64>) -> String {
 }
 
 async fn spin(State(stop): State<Stop>) -> String {
-    stop.spin();
-    thread_name()
+    stop.spin().to_string()
 }
 
 async fn deadlock(State(stop): State<Stop>) -> String {

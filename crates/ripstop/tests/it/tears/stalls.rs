@@ -117,18 +117,20 @@ fn a_stall_is_reported_asleep_with_its_request_and_its_stack() {
 fn a_stall_that_burns_its_thread_is_reported_as_spinning() {
     let _alone = alone();
     let site = Site::start(&inline());
-    // Where the machine does not run the thread for half of the time, or not when it is asked for its
-    // stack, nobody can know.
-    let spinning = until(3 * SOON, || {
+    let mut had = 0;
+    let spinning = until(SOON, || {
         site.lever.hold();
         let mut client = site.send("/spin");
         let tear = site.reported_of(&client);
         site.lever.release();
-        assert_eq!(client.response().unwrap().status(), 200);
+        had = had.max(client.response().unwrap().text().parse().unwrap());
         assert_ne!(tear.activity, Some(Activity::Asleep), "{tear}");
         tear.activity == Some(Activity::Spinning) && names(&tear, "it::tears::routes::spin")
     });
-    assert!(spinning, "{:?}", site.reports(Kind::Stall));
+    // Where the machine does not run the thread, or not when it is asked for its stack, nobody can
+    // know: that the handler itself has measured.
+    println!("spinning: {spinning}, with {had} % of a processor at best");
+    assert!(spinning || had < 80, "{had} %");
     site.ends_whole(&[Kind::Stall]);
 }
 
