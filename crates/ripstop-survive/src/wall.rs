@@ -188,6 +188,10 @@ fn open_numbers() -> Vec<RawFd> {
 /// Takes the server's part: first of all a keeper, so that a death from here on is survived, too.
 fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     control.set_memory(memory.into_raw_fd());
+    if control.is_planned() {
+        // The stop came while this process was about to begin, and its signal may be lost.
+        std::process::exit(0);
+    }
     control.generation.fetch_add(1, Release);
     let me = getpid().as_raw_pid();
     let before = control.server.swap(me, Release);

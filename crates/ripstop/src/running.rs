@@ -235,6 +235,8 @@ impl Running {
             survival,
         };
         main.announce();
+        // Gates are open, and whoever is told of the start next may ask.
+        main.health.ready();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
         let handle =
@@ -412,7 +414,6 @@ struct Main<S> {
 
 impl<S: Handler + Sync> Main<S> {
     async fn run(mut self) -> Outcome {
-        self.health.ready();
         let surrender = self.serve().await;
         self.survival.end(surrender);
         if surrender.is_some() {
