@@ -41,7 +41,8 @@ pub struct Timeouts {
     /// Between two pieces of a response that the peer takes: then a reset. See also
     /// [`Limits::rate`]. Default 30 s.
     pub write: Option<Duration>,
-    /// Between two requests of a connection: then it is closed. Default 75 s.
+    /// Between two requests of a connection: then it is closed; one that is parked within
+    /// [`Timeouts::sweep`]. Default 75 s.
     pub idle: Option<Duration>,
     /// Between two requests of an HTTP/1 connection: then it leaves its task, and costs next to
     /// nothing until its next bytes come. Where it is not shorter than `idle`, it never does.
@@ -69,6 +70,13 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// How often those are looked over that are parked: a thirty-second part of the idle time, but
+    /// no more often than the clock ticks, and at least every two seconds.
+    pub fn sweep(&self) -> Duration {
+        let rarely = Duration::from_secs(2);
+        self.idle.map_or(rarely, |idle| (idle / 32).min(rarely).max(self.tick()))
+    }
+
     /// The tick of the worker's clock that suits these timeouts: an eighth of the shortest, in
     /// the range of 5 to 250 ms.
     pub fn tick(&self) -> Duration {

@@ -435,7 +435,7 @@ impl<S: Handler + Sync> Main<S> {
         let mut look = interval(TLS_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refreshing = None;
-        let mut sweep = interval(self.options.timeouts.tick());
+        let mut sweep = interval(self.options.timeouts.sweep());
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -444,7 +444,7 @@ impl<S: Handler + Sync> Main<S> {
                 Some((options, told)) = self.applies.recv() => {
                     // Nobody may wait for the answer any more; the options count all the same.
                     let _ = told.send(self.apply(*options).await);
-                    sweep = interval(self.options.timeouts.tick());
+                    sweep = interval(self.options.timeouts.sweep());
                 }
                 () = self.workers.drowned() => self.relieve_stuck(),
                 _ = sweep.tick() => {
