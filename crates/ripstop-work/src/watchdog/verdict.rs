@@ -27,7 +27,7 @@ pub(super) struct Thread {
 
 impl Thread {
     fn is_awake(&self) -> bool {
-        self.parks % 2 == 0
+        self.parks.is_multiple_of(2)
     }
 }
 
