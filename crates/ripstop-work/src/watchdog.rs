@@ -46,8 +46,17 @@ pub(crate) const WINDOW: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     life: Arc<Life>,
-    /// Since when it was silent when its owner looked last.
-    was_silent: Option<Duration>,
+    /// What its owner found when it looked last.
+    was_silent: Option<Silence>,
+}
+
+/// A watchdog has not looked for long.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    /// Its last look.
+    since: Duration,
+    /// When its owner found out.
+    found: Instant,
 }
 
 /// What a watchdog's thread and its owner know of each other.
@@ -76,17 +85,20 @@ impl Watchdog {
 
     /// Whether it has been silent for two looks of its owner, without a look of its own in between.
     /// Of two threads that were stopped together, the owner may be the first to run again, and so
-    /// it may the next time.
+    /// it may the next time: two looks that are far apart are no two.
     pub(crate) fn stays_silent(&mut self) -> bool {
-        let silent = self.silent_since();
+        let silent = self.silence();
         let before = std::mem::replace(&mut self.was_silent, silent);
-        silent.is_some() && before == silent
+        before.zip(silent).is_some_and(|(before, now)| {
+            before.since == now.since && now.found - before.found < SILENCE
+        })
     }
 
-    /// Its last look, if it should have looked long ago again.
-    fn silent_since(&self) -> Option<Duration> {
-        let looked = Duration::from_millis(self.life.looked.load(Relaxed));
-        (self.life.start.elapsed().saturating_sub(looked) > SILENCE).then_some(looked)
+    /// That it should have looked long ago again.
+    fn silence(&self) -> Option<Silence> {
+        let since = Duration::from_millis(self.life.looked.load(Relaxed));
+        let silent = self.life.start.elapsed().saturating_sub(since) > SILENCE;
+        silent.then(|| Silence { since, found: Instant::now() })
     }
 
     /// Starts another one in place of this.

@@ -147,21 +147,24 @@ fn silence_counts_only_at_the_second_look() {
         let _ = held.recv();
     };
     let mut watchdog = Watchdog::start_with(&bench.0, hangs).expect("a thread can be started");
-    assert!(until(SOON, || watchdog.silent_since().is_some()));
+    assert!(until(SOON, || watchdog.silence().is_some()));
     assert_eq!((watchdog.stays_silent(), watchdog.stays_silent()), (false, true));
     drop(release);
-    assert!(until(SOON, || watchdog.silent_since().is_none()));
+    assert!(until(SOON, || watchdog.silence().is_none()));
     assert!(!watchdog.stays_silent());
     watchdog.stop();
 }
 
 #[test]
-fn silences_with_a_look_between_them_are_not_one() {
+fn silences_with_a_look_or_a_pause_between_them_are_not_one() {
     let (looked, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let life = Arc::new(Life { start: Instant::now() - 10 * SILENCE, looked, stop });
     let mut watchdog = Watchdog { life, was_silent: None };
     assert!(!watchdog.stays_silent());
     watchdog.life.wakes_at(SILENCE);
+    assert_eq!((watchdog.stays_silent(), watchdog.stays_silent()), (false, true));
+    // Its owner has not looked either.
+    watchdog.was_silent.as_mut().expect("it is silent").found -= SILENCE;
     assert_eq!((watchdog.stays_silent(), watchdog.stays_silent()), (false, true));
 }
 

@@ -27,7 +27,7 @@ fn is_queued(route: &RouteState) -> bool {
 #[test]
 fn a_short_stall_is_counted_and_charged_but_not_reported() {
     let _alone = alone();
-    let site = Site::start(&options(1, 1));
+    let site = Site::start(&options(1, 4));
     let (mut client, mut other) = (site.client(), site.client());
     assert_eq!(other.get("/").unwrap().text(), "hello");
     let mut longest = Duration::ZERO;
@@ -60,7 +60,7 @@ fn is_of(tear: &Tear, client: &Client, route: &str) {
 
 /// Handlers run on their worker however often they stall: of an executor there are no reports.
 fn inline() -> Options {
-    Options { lane: Lane::Inline, ..options(1, 1) }
+    Options { lane: Lane::Inline, ..options(1, 4) }
 }
 
 /// Stalls anew until the report has a stack: a thread that the machine does not run when it is asked
@@ -166,7 +166,7 @@ fn the_report_of_a_deadlock_shows_the_lock_and_the_handler() {
 #[test]
 fn a_handler_that_waits_for_a_dead_disk_costs_nobody_anything() {
     let _alone = alone();
-    let site = Site::start(&options(1, 1));
+    let site = Site::start(&options(1, 4));
     let disk = Disk::new();
     let mut client = site.send(&format!("/open{}", disk.file().display()));
     let tear = &site.reported(Kind::Stall, 1)[0];
@@ -189,7 +189,7 @@ fn a_handler_that_waits_for_a_dead_disk_costs_nobody_anything() {
 #[test]
 fn a_route_that_stalls_twice_is_queued_and_then_runs_on_executors() {
     let _alone = alone();
-    let site = Site::start(&options(1, 1));
+    let site = Site::start(&options(1, 4));
     let mut neighbour = site.client();
     for stall in 1..=2 {
         site.lever.hold();

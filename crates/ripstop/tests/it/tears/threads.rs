@@ -17,6 +17,9 @@ use crate::serve::{
     setup::SOON,
 };
 
+/// The executors of programs while they rest. On a busy machine there may be more for a moment.
+const EXECUTORS: usize = 2;
+
 /// What a program has while it rests.
 #[derive(Debug, PartialEq, Eq)]
 struct Baseline {
@@ -46,11 +49,10 @@ impl Baseline {
 
     /// Waits until the program has what it had.
     #[track_caller]
-    fn returns(&self, program: &Program, executors: usize) {
+    fn returns(&self, program: &Program) {
         let is_back = |now: &Self| now.threads == self.threads && now.fds <= self.fds;
         // A thread may have had a file of `/proc` open for a moment when there were so many.
-        let back =
-            until(SOON, || is_back(&Self::now(program)) && program_executors(program) == executors);
+        let back = until(SOON, || is_back(&Self::now(program)) && executors(program) == EXECUTORS);
         let threads = program.threads();
         assert!(back, "{:?}: {threads:?}, before {self:?}", Self::now(program));
     }
@@ -60,15 +62,14 @@ fn is_executor(name: &str) -> bool {
     name.starts_with("rip-e")
 }
 
-fn program_executors(program: &Program) -> usize {
+fn executors(program: &Program) -> usize {
     program.threads().iter().filter(|name| is_executor(name)).count()
 }
 
 /// After these requests, all at once, which all are answered, nothing is left of them.
 #[track_caller]
 fn check(arguments: &[&str], paths: &[&str], status: u16) {
-    let program = tear(arguments);
-    let executors = program_executors(&program);
+    let program = tear(&[arguments, &["--executors", "2"]].concat());
     let baseline = Baseline::of(&program);
     for _ in 0..2 {
         let mut clients: Vec<_> = paths.iter().map(|path| send(&program, path)).collect();
@@ -76,7 +77,7 @@ fn check(arguments: &[&str], paths: &[&str], status: u16) {
             assert_eq!(client.response().unwrap().status(), status);
         }
     }
-    baseline.returns(&program, executors);
+    baseline.returns(&program);
     program.terminate();
 }
 
@@ -93,20 +94,20 @@ fn what_a_stall_took_is_back_after_it() {
 
 #[test]
 fn executors_that_jobs_held_are_back_after_them() {
-    let arguments = ["--workers", "1", "--lane", "queued", "--executors", "2"];
+    let arguments = ["--workers", "1", "--lane", "queued"];
     check(&arguments, &["/wedge?ms=300"; 8], 200);
 }
 
 #[test]
 fn executors_are_back_after_jobs_that_came_too_late() {
-    let arguments = ["--workers", "1", "--lane", "queued", "--executors", "2", "--deadline", "200"];
+    let arguments = ["--workers", "1", "--lane", "queued", "--deadline", "200"];
     check(&arguments, &["/spin?ms=1000", "/wedge?ms=1000"], 504);
 }
 
 #[test]
 fn the_threads_of_a_worker_that_was_replaced_end_with_its_last_connection() {
-    let program = tear(&["--workers", "1", "--spares", "1", "--lane", "inline"]);
-    let executors = program_executors(&program);
+    let program =
+        tear(&["--workers", "1", "--spares", "1", "--lane", "inline", "--executors", "2"]);
     let baseline = Baseline::of(&program);
     let mut stuck = [send(&program, "/wedge?ms=1500"), send(&program, "/wedge?ms=1500")];
     program.logged("a fresh one takes its place");
@@ -114,7 +115,7 @@ fn the_threads_of_a_worker_that_was_replaced_end_with_its_last_connection() {
     for client in &mut stuck {
         assert_eq!(client.response().unwrap().status(), 200);
     }
-    baseline.returns(&program, executors);
+    baseline.returns(&program);
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
     program.terminate();
 }
@@ -131,18 +132,26 @@ fn memory_is_back_after_stalls() {
             }
         }
     };
+    let proc = program.process.proc();
+    let grown = || {
+        let before = proc.anonymous_bytes().unwrap();
+        stalls(40, 30);
+        reporter_has_ended(&program);
+        proc.anonymous_bytes().unwrap().saturating_sub(before)
+    };
     // What the first ones take is kept: buffers, and what it takes to report one.
     stalls(1, 300);
     program.logged(" stall of ");
     stalls(10, 30);
     reporter_has_ended(&program);
-    let proc = program.process.proc();
-    let before = proc.anonymous_bytes().unwrap();
-    stalls(40, 30);
-    // On a busy machine, some of them lasted long enough to be reported.
-    reporter_has_ended(&program);
-    let after = proc.anonymous_bytes().unwrap();
-    assert!(after < before + (4 << 20), "{after} bytes, {before} before");
+    // On a busy machine some last long enough to be reported, which may take more than before; what
+    // is lost at each is taken each time.
+    let mut grown_by = Vec::new();
+    let back = (0..5).any(|_| {
+        grown_by.push(grown());
+        grown_by.last() < Some(&(4 << 20))
+    });
+    assert!(back, "{grown_by:?}");
     program.terminate();
 }
 
