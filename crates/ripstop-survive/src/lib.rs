@@ -9,4 +9,4 @@ mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;
-pub use wall::{Death, Farewells, Kept, Resumed, Wall, Wanted, enter, wall};
+pub use wall::{Death, Farewells, Kept, Resumed, Wall, Wanted, enter, enter_with, wall};

@@ -95,6 +95,12 @@ pub fn wall() -> Option<&'static Wall> {
 /// To be called early, before the program opens what it could not open twice; what was decided once
 /// stays so.
 pub fn enter(wanted: Wanted) -> Option<&'static Wall> {
+    enter_with(wanted, &[])
+}
+
+/// As [`enter`]; master and servers get these variables, unless the environment has them: for what
+/// has to be set before a program begins, as what its allocator goes by.
+pub fn enter_with(wanted: Wanted, defaults: &[(&str, &str)]) -> Option<&'static Wall> {
     WALL.get_or_init(|| {
         let place = env::var(VARIABLE).unwrap_or_default();
         if wanted == Wanted::No || place == OFF || !is_first_thread() {
@@ -103,7 +109,7 @@ pub fn enter(wanted: Wanted) -> Option<&'static Wall> {
         let entered = match inherited(&place, "server") {
             Some((memory, control)) => serve(memory, control).map(Some),
             None if is_debugged() || is_test() => Ok(None),
-            None => become_master().map(|()| None),
+            None => become_master(defaults).map(|()| None),
         };
         let refused = |err: &io::Error| log::warn!(err:%; "no wall: a crash costs connections");
         entered.inspect_err(refused).ok().flatten()
@@ -151,13 +157,13 @@ fn inherited(place: &str, name: &str) -> Option<(OwnedFd, &'static Control)> {
 }
 
 /// Executes the program anew, as the master. Returns only if that fails.
-fn become_master() -> io::Result<()> {
+fn become_master(defaults: &[(&str, &str)]) -> io::Result<()> {
     let (memory, control) = Control::create()?;
     for number in given() {
         descriptor::borrow(number, |fd| control.give(fd, number));
         descriptor::stay_open(number, true);
     }
-    let launch = Launch::again(&format!("master:{}", memory.as_raw_fd()))?;
+    let launch = Launch::again_with(&format!("master:{}", memory.as_raw_fd()), defaults)?;
     descriptor::stay_open(memory.as_raw_fd(), true);
     launch.execute();
     Err(io::Error::last_os_error())

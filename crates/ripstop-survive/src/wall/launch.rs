@@ -53,9 +53,16 @@ unsafe impl Sync for Launch {}
 impl Launch {
     /// This process's own program, as it was started, with its place in the wall.
     pub(super) fn again(place: &str) -> io::Result<Self> {
+        Self::again_with(place, &[])
+    }
+
+    /// The same, with these variables where the environment does not have them.
+    pub(super) fn again_with(place: &str, defaults: &[(&str, &str)]) -> io::Result<Self> {
         let path = env::current_exe()?;
         let program = open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self::new(path, &arguments()?, &environment(place)?, program.into_raw_fd())?)
+        let mut environment = environment(place)?;
+        add_defaults(&mut environment, defaults);
+        Ok(Self::new(path, &arguments()?, &environment, program.into_raw_fd())?)
     }
 
     fn new(
@@ -195,6 +202,14 @@ fn environment(place: &str) -> io::Result<Vec<OsString>> {
     Ok(all)
 }
 
+fn add_defaults(environment: &mut Vec<OsString>, defaults: &[(&str, &str)]) {
+    for (name, value) in defaults {
+        if !environment.iter().any(|text| is_named(text, name)) {
+            environment.push(format!("{name}={value}").into());
+        }
+    }
+}
+
 fn is_named(text: &OsStr, name: &str) -> bool {
     text.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
 }
@@ -222,6 +237,13 @@ mod tests {
             }
         }
         texts
+    }
+
+    #[test]
+    fn defaults_are_for_what_the_environment_does_not_have() {
+        let mut environment: Vec<OsString> = vec!["A=1".into(), "AB=".into()];
+        add_defaults(&mut environment, &[("A", "2"), ("B", "3")]);
+        assert_eq!(environment, ["A=1", "AB=", "B=3"]);
     }
 
     #[test]
