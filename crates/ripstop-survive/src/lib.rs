@@ -3,6 +3,7 @@
 //! Each function is small, says why it is sound, and leaves everything else to the crates above.
 
 mod claims;
+mod clock;
 mod defer_accept;
 mod sync;
 mod wall;

@@ -1,6 +1,6 @@
 //! The clock of claims: a number that all processes of the machine agree on, and that goes round.
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::clock::{Clock, uptime};
 use std::time::Duration;
 
 /// Hundredths of a second of the machine's monotonic clock, modulo 2^32: 497 days.
@@ -13,10 +13,10 @@ const MILLIS: u64 = 10;
 impl Tick {
     /// The time now, by the kernel's coarse clock.
     pub fn now() -> Self {
-        let now = clock_gettime(ClockId::MonotonicCoarse);
-        let (seconds, nanos) = (now.tv_sec.cast_unsigned(), now.tv_nsec.cast_unsigned());
+        let now = uptime(Clock::Coarse);
+        let part = u64::from(now.subsec_millis()) / MILLIS;
         // The high bits are what goes round.
-        Self((seconds.wrapping_mul(1000 / MILLIS) + nanos / (MILLIS * 1_000_000)) as u32)
+        Self((now.as_secs() * (1000 / MILLIS) + part) as u32)
     }
 
     /// The time that has passed since `earlier`: none where that is later, as it is for what began

@@ -5,10 +5,10 @@
 //! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
 //! of the server's table, which the keeper shares and the next server inherits.
 
+use crate::clock::{Clock, uptime};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
     mm::{MapFlags, ProtFlags, mmap},
-    time::{ClockId, clock_gettime},
 };
 use std::{
     io,
@@ -268,6 +268,6 @@ impl Control {
 
 /// Milliseconds of the machine's monotonic clock, which all processes agree on.
 pub(super) fn now() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000
+    let now = uptime(Clock::Exact);
+    now.as_secs() * 1000 + u64::from(now.subsec_millis())
 }
