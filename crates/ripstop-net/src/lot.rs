@@ -244,34 +244,15 @@ impl Lots {
         Some(Stream::Plain(Socket::resumed(fd, claim, &facts, ticket)))
     }
 
-    /// Closes the connections that have been parked for too long. Returns how many.
-    pub fn sweep(&self) -> usize {
+    /// Closes the connections that have been parked for too long.
+    pub fn sweep(&self) {
         let listeners = self.listeners.load();
         let of = |facts: &Facts| listeners.get(usize::from(facts.listener))?.as_ref();
         let too_long = |facts: &Facts, since: Tick, now: Tick| {
             let most = of(facts).and_then(|readmission| readmission.parked_max());
             most.is_some_and(|most| now.since(since) >= most)
         };
-        self.close_where(too_long)
-    }
-
-    /// Closes up to `most` connections, those first that were parked first. Returns how many.
-    pub fn relieve(&self, most: usize) -> usize {
-        let now = Tick::now();
-        let all = (0..self.lots.len()).flat_map(|index| self.at_rest(index));
-        let mut ages: Vec<_> = all.filter(|at| at.parked).map(|at| now.since(at.since)).collect();
-        if ages.is_empty() || most == 0 {
-            return 0;
-        }
-        let nth = most.min(ages.len()) - 1;
-        let (_, youngest, _) = ages.select_nth_unstable_by(nth, |a, b| b.cmp(a));
-        let youngest = *youngest;
-        let mut left = most;
-        self.close_where(|_, since, now| {
-            let goes = left > 0 && now.since(since) >= youngest;
-            left -= usize::from(goes);
-            goes
-        })
+        self.close_where(too_long);
     }
 
     /// Closes all that are parked; from now on none is.
@@ -280,12 +261,13 @@ impl Lots {
         self.close_where(|_, _, _| true);
     }
 
-    fn close_where(&self, mut goes: impl FnMut(&Facts, Tick, Tick) -> bool) -> usize {
+    /// Closes those of which `goes` is true, by what is known of them, since when they are parked,
+    /// and the time now.
+    fn close_where(&self, goes: impl Fn(&Facts, Tick, Tick) -> bool) {
         if self.parked() == 0 {
-            return 0;
+            return;
         }
         let now = Tick::now();
-        let mut closed = 0;
         for (index, lot) in self.lots.iter().enumerate() {
             let entering = lock(&lot.entering);
             let mut ended = Vec::new();
@@ -299,10 +281,8 @@ impl Lots {
                 facts.is_some_and(|facts| goes(&facts, session.since, now))
             }));
             drop(entering);
-            closed += ended.len();
             ended.into_iter().for_each(Stream::close);
         }
-        closed
     }
 
     /// A connection out of its lot, for whoever is the first to want it.

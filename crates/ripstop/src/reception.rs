@@ -51,7 +51,7 @@ impl<S: Handler + Sync> Reception for Door<S> {
         }
         match admitted {
             Ok(()) => {
-                if !self.proxy_protocol {
+                if known {
                     self.claim(&mut socket, worker);
                 }
                 Some(socket)
