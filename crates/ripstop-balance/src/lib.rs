@@ -23,6 +23,7 @@ mod mean;
 mod moving;
 mod network;
 mod placement;
+mod poison;
 #[cfg(test)]
 mod random;
 mod rate;
@@ -39,6 +40,7 @@ pub use mean::Mean;
 pub use moving::{Mover, Order};
 pub use network::{Network, NetworkRules, Networks, ParseNetworkError};
 pub use placement::{ParsePlacementError, Placement, Placer};
+pub use poison::Suspicion;
 pub use rate::{Rate, RateTable};
 pub use restarts::{Backoff, Intensity, Restarts, Verdict};
 pub use spill::spill;
