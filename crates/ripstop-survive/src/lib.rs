@@ -9,5 +9,9 @@ mod sync;
 mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
+pub use clock::now as uptime;
 pub use defer_accept::set_defer_accept;
-pub use wall::{Death, Farewells, Kept, Resumed, Wall, Wanted, enter, enter_with, wall};
+pub use wall::{
+    Crash, Death, Farewells, Kept, LeftThread, Resumed, SUSPECT_WORDS, Suspect, Suspects,
+    THREAD_WORDS, ThreadWords, Threads, Wall, Wanted, enter, enter_with, wall,
+};

@@ -8,15 +8,22 @@
 //! [`enter`] is where a program comes into it: the first time the process executes its program anew,
 //! as the master; in the server it returns that server's part.
 
+mod blame;
 mod control;
+mod crash;
 mod descriptor;
 mod keeper;
 mod launch;
 mod master;
 mod resume;
 mod shed;
+mod suspects;
+mod threads;
 
+pub use crash::Crash;
 pub use resume::{Farewells, Resumed};
+pub use suspects::{SUSPECT_WORDS, Suspect, Suspects};
+pub use threads::{LeftThread, THREAD_WORDS, ThreadWords, Threads};
 
 use crate::claims::{Claims, claims};
 use control::Control;
@@ -53,6 +60,7 @@ pub struct Wall {
     /// Listeners of the server before, by their slots, until somebody asks for them.
     listeners: Mutex<Vec<(usize, OwnedFd)>>,
     resumed: Mutex<Option<Resumed>>,
+    crash: Mutex<Option<Crash>>,
     /// Who was the server before this one; 0 for nobody.
     before: i32,
     orphan: AtomicBool,
@@ -201,6 +209,8 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     control.generation.fetch_add(1, Release);
     let me = getpid().as_raw_pid();
     let before = control.server.swap(me, Release);
+    let crash = Crash::left(control, before);
+    blame::watch(&control.crashed);
     let left = inherit_claims(control);
     let master = control.socket().and_then(descriptor::own);
     let listeners = control.listeners().collect::<Vec<_>>();
@@ -210,7 +220,8 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     kit.clone_keeper()?;
     let (listeners, resumed) = (Mutex::new(listeners), Mutex::new(left.map(Resumed::from)));
     let before = if before == me { 0 } else { before };
-    Ok(Wall { control, kit, master, listeners, resumed, before, orphan: AtomicBool::new(false) })
+    let (crash, orphan) = (Mutex::new(crash), AtomicBool::new(false));
+    Ok(Wall { control, kit, master, listeners, resumed, crash, before, orphan })
 }
 
 /// Goes on with the claims of the server before, if it left any that can be read. Else those begin
@@ -237,6 +248,21 @@ impl Wall {
     /// What was left by the server before, once: `None` if there was none.
     pub fn resumed(&self) -> Option<Resumed> {
         lock(&self.resumed).take()
+    }
+
+    /// What the server before was at when it died, once: `None` if there was none.
+    pub fn crash(&self) -> Option<Crash> {
+        lock(&self.crash).take()
+    }
+
+    /// Where threads say what they work on, for the next server.
+    pub fn threads(&self) -> &'static Threads {
+        &self.control.threads
+    }
+
+    /// Requests that were running when servers died.
+    pub fn suspects(&self) -> &'static Suspects {
+        &self.control.suspects
     }
 
     /// How the server before this one died, if there was one.

@@ -4,7 +4,7 @@ use crate::{
     Clock, Error, LoadCell, Queue, Routes, headroom,
     plugging::plug,
     plugs::Plugs,
-    slot::Seen,
+    slot::{Seen, Slot},
     slots::Slots,
     tasks::{Drained, Running, Task, Tasks, drain},
     wall,
@@ -258,6 +258,9 @@ fn build_runtime(index: usize, crew: &Crew, slots: &Arc<Slots>) -> io::Result<Ru
         .on_thread_start(move || {
             if std::thread::current().name().is_some_and(polls_tasks) {
                 entered.enter(Some(index), &tears);
+            } else {
+                // It may block, so nobody watches it.
+                Slot::adopt(Some(index), tears.clone());
             }
         })
         .on_thread_stop(move || left.leave())

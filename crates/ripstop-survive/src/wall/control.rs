@@ -5,6 +5,7 @@
 //! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
 //! of the server's table, which the keeper shares and the next server inherits.
 
+use super::{suspects::Suspects, threads::Threads};
 use crate::clock::{Clock, uptime};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
@@ -32,7 +33,7 @@ const YOUNG_MS: u64 = 200;
 const KEY: usize = 248;
 
 /// Whose memory this is, and the version of its layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x01");
+const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x02");
 
 /// What is shared.
 #[derive(Debug)]
@@ -72,6 +73,10 @@ pub(super) struct Control {
     socket: AtomicI32,
     given: [Given; GIVEN],
     listeners: [Slot; LISTENERS],
+    /// The thread that a process died of; 0 where that is not known.
+    pub(super) crashed: AtomicU64,
+    pub(super) suspects: Suspects,
+    pub(super) threads: Threads,
 }
 
 /// A descriptor that the start was given: its number plus one, and the file, since the number may
@@ -95,6 +100,9 @@ struct Slot {
 }
 
 impl Control {
+    /// What `/proc` shows a descriptor of it to lead to, at first.
+    pub(super) const PATH: &str = "/memfd:ripstop-control";
+
     /// Fresh memory.
     pub(super) fn create() -> io::Result<(OwnedFd, &'static Self)> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -102,6 +110,7 @@ impl Control {
         ftruncate(&memory, size_of::<Self>() as u64)?;
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let control = Self::map(&memory)?;
+        control.suspects.begin();
         control.magic.store(MAGIC, Release);
         Ok((memory, control))
     }
