@@ -2,7 +2,7 @@
 
 use std::{error, fmt, io, path::PathBuf};
 
-use ripstop::Surrender;
+use ripstop::{Fingerprint, Surrender};
 
 use crate::config::Faults;
 
@@ -24,6 +24,10 @@ pub(crate) enum Error {
     AlreadyRunning { path: PathBuf, pid: i32 },
     /// The server did not end in time.
     StillRunning { pid: i32 },
+    /// The server has no memory that outlives its process.
+    NoWall { pid: i32 },
+    /// The server does not refuse such requests.
+    NotQuarantined(Fingerprint),
     /// The server could not start or go on.
     Server(ripstop::Error),
     /// The server asks for a new process.
@@ -43,7 +47,8 @@ impl Error {
         match self {
             Self::Config(faults) if faults.is_usage() => USAGE,
             Self::Config(_) => 78,
-            Self::NoServer(_) | Self::Ended(_) => 69,
+            Self::NotQuarantined(_) => 65,
+            Self::NoServer(_) | Self::Ended(_) | Self::NoWall { .. } => 69,
             Self::Untrusted(_) => 77,
             Self::AlreadyRunning { .. } | Self::StillRunning { .. } | Self::Surrendered(_) => 75,
             Self::Io { .. } => 74,
@@ -74,6 +79,12 @@ impl fmt::Display for Error {
             Self::StillRunning { pid } => {
                 write!(f, "pid {pid} still runs, `ripstop stop` again ends it at once")
             }
+            Self::NoWall { pid } => {
+                write!(f, "pid {pid} is no server with a process wall, so it refuses nothing")
+            }
+            Self::NotQuarantined(fingerprint) => {
+                write!(f, "{fingerprint} is not in quarantine, see `ripstop poison list`")
+            }
             Self::Server(_) => f.write_str("the server cannot run"),
             Self::Surrendered(reason) => {
                 write!(f, "{reason}: the server has ended and should be started again")
@@ -94,6 +105,8 @@ impl error::Error for Error {
             | Self::Untrusted(_)
             | Self::AlreadyRunning { .. }
             | Self::StillRunning { .. }
+            | Self::NoWall { .. }
+            | Self::NotQuarantined(_)
             | Self::Surrendered(_) => None,
         }
     }

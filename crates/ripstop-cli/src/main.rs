@@ -13,6 +13,7 @@ mod open;
 mod options;
 mod pattern;
 mod pid_file;
+mod poison;
 mod redirect;
 mod serve;
 mod site;
@@ -26,7 +27,7 @@ use std::{
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 
-use arguments::{Arguments, Command, Printed};
+use arguments::{Arguments, Command, PoisonCommand, Printed};
 use error::{Error, chain};
 
 #[global_allocator]
@@ -77,6 +78,12 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Config { what: Printed::Reference } => say(&config::reference()),
         Command::Reload { process } => say(&control::reload(&process.pid_file())?),
         Command::Stop { process, timeout } => say(&control::stop(&process.pid_file(), timeout)?),
+        Command::Poison { what: PoisonCommand::List { server } } => {
+            say(&poison::list(server.pid()?)?)
+        }
+        Command::Poison { what: PoisonCommand::Lift { fingerprint, server, .. } } => {
+            say(&poison::lift(server.pid()?, fingerprint)?)
+        }
         Command::Completions { shell } => say(&arguments::completions(shell)),
         Command::Man => say(&arguments::manual().map_err(cannot_write)?),
     }

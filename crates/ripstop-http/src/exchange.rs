@@ -26,6 +26,8 @@ pub(crate) struct Exchange {
     pub(crate) link: Link,
     pub(crate) asked: Asked,
     pub(crate) judged: Judged,
+    /// The handler has come to its end.
+    pub(crate) handled: bool,
     record: Option<Box<Record>>,
 }
 
@@ -41,7 +43,7 @@ impl Exchange {
         let request_id = RequestId::of(request_id, || link.conn.numbers.next());
         let record = link.conn.access.is_some().then(|| Box::new(Record::of(request)));
         let asked = Asked::of(request, request_id, link.conn.facts.clone());
-        Self { link, asked, judged, record }
+        Self { link, asked, judged, handled: false, record }
     }
 
     /// What the handler may know.
@@ -99,6 +101,9 @@ impl Drop for Exchange {
         }
         if conn.worker.ending() == Ending::AtOnce {
             self.list_as_cut();
+        }
+        if let Some(suspected) = self.judged.suspected.as_ref().filter(|_| self.handled) {
+            suspected.completed();
         }
         if let (Some(record), Some(access)) = (&self.record, &conn.access) {
             let request_id = self.asked.request_id.to_string();

@@ -192,6 +192,7 @@ where
             }
             None => {
                 let outcome = ready!(poll_stage(this.stage.as_mut(), exchange, cx));
+                exchange.handled = matches!(outcome, Ok(_) | Err(Refusal::HandlerFailed));
                 // Whatever the handler made of it, a body that was refused is answered as such.
                 exchange.progress().refusal().map_or(outcome, Err)
             }
@@ -289,9 +290,7 @@ where
         let http1 = self.http1;
         let mut response = refusal.response(http1);
         let mut exchange = self.take_exchange();
-        if let Some(exceeded) = exchange.judged.exceeded.take() {
-            exceeded.tell(response.headers_mut());
-        }
+        exchange.judged.tell(response.headers_mut());
         exchange.conn().set_switch(Switch::Stay);
         if !refusal.keeps_connection() {
             exchange.conn().refused.store(true, Relaxed);

@@ -51,6 +51,9 @@ struct Arguments {
     /// Milliseconds that a connection is idle until it is parked.
     #[arg(long, default_value_t = 1_000)]
     park: u64,
+    /// Milliseconds that a request is refused that was running at three crashes; 0 for never.
+    #[arg(long, default_value_t = 300_000)]
+    quarantine: u64,
 }
 
 /// `?ms=`
@@ -101,6 +104,8 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     let mut options = Options { workers, drain, lane: arguments.lane, ..Options::default() };
     options.timeouts.request = Some(Duration::from_millis(arguments.deadline));
     options.timeouts.park = Some(Duration::from_millis(arguments.park));
+    let quarantine = Duration::from_millis(arguments.quarantine);
+    options.quarantine = Some(quarantine).filter(|quarantine| !quarantine.is_zero());
     let server = Server::with_options(app(), options);
     let server = arguments.listen.iter().fold(server, |server, address| server.listen(address));
     Ok(match server.run()? {
@@ -123,6 +128,7 @@ fn app() -> Router {
         .route("/deadlock", get(deadlock))
         .route("/recurse", get(|| async { recurse(0).to_string() }))
         .route("/abort", get(aborts))
+        .route("/abort-blocking", get(|| ripstop::blocking(|| -> &str { std::process::abort() })))
         .route("/segv", get(segv))
         .route("/alloc", get(alloc))
         .route("/echo", post(|body: Body| async { body }))

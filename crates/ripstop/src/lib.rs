@@ -16,6 +16,7 @@
 //! message.
 
 mod admin;
+mod crashes;
 mod error;
 mod gates;
 mod options;
@@ -35,9 +36,10 @@ pub use ripstop_balance::{
 };
 pub use ripstop_files as files;
 pub use ripstop_http::{
-    Body, BodyError, BoxError, Connection, Disconnect, Exceeded, Facts, ForwardedField, Handler,
-    LaneLayer, Laned, LanedFuture, Limits, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter,
-    Rated, RatedFuture, Refusal, RequestId, Timeouts, Tls, TrustedProxies, access,
+    Body, BodyError, BoxError, Connection, Disconnect, Exceeded, Facts, Fingerprint,
+    ForwardedField, Handler, LaneLayer, Laned, LanedFuture, Limits, Quarantine, Quarantined,
+    RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture, Refusal, RequestId,
+    Timeouts, Tls, TrustedProxies, access,
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{
@@ -61,6 +63,17 @@ pub mod workers {
 /// it first thing, so that this happens in the server alone.
 pub mod wall {
     pub use ripstop_survive::{Death, Wall, Wanted, enter, enter_with, wall as entered};
+
+    /// The quarantine of a server that runs in another process, by the id of that or of its master;
+    /// `None` where it has no wall.
+    ///
+    /// # Errors
+    ///
+    /// The process is not there, is another user's, or has a wall of another version.
+    pub fn quarantine_of(pid: i32) -> std::io::Result<Option<crate::Quarantine>> {
+        let suspects = ripstop_survive::Suspects::of_process(pid)?;
+        Ok(suspects.map(crate::Quarantine::new))
+    }
 }
 
 /// The README's examples compile.

@@ -6,13 +6,14 @@
 use crate::{
     Address, Error, Options, RouteState, Tears,
     admin::{self, AdminGate},
+    crashes::{self, Crashed},
     gates::{Closing, Gates, refresh},
     signals::{Asked, Signals},
     survival::{Echoes, Survival},
 };
 use ripstop_admin::Health;
 use ripstop_balance::Class;
-use ripstop_http::{Handler, RateCounts, Rules};
+use ripstop_http::{Fingerprint, Handler, Quarantine, Quarantined, RateCounts, Rules};
 use ripstop_net::{
     ConnectionCounts, Connections, Inherited, Lots, RefusedCounts, raise_descriptors,
 };
@@ -128,6 +129,21 @@ impl Handle {
         self.lots.parked()
     }
 
+    /// The requests that are refused, since they were running at crash after crash.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.rules.quarantine().map_or_else(Vec::new, Quarantine::list)
+    }
+
+    /// How many requests were refused for that, by this server and those before it.
+    pub fn refused_by_quarantine(&self) -> u64 {
+        self.rules.quarantine().map_or(0, Quarantine::refused)
+    }
+
+    /// Has requests of this fingerprint be handled again; false if nothing was known of them.
+    pub fn lift(&self, fingerprint: Fingerprint) -> bool {
+        self.rules.quarantine().is_some_and(|quarantine| quarantine.lift(fingerprint))
+    }
+
     /// What each of the rate limits has done.
     pub fn rate_limits(&self) -> Vec<RateCounts> {
         self.rules.rates()
@@ -199,6 +215,13 @@ impl Running {
         {
             log::warn!(err:%; "the limit of descriptors cannot be raised");
         }
+        let crashed = wall.and_then(Crashed::take);
+        if let (Some(crashed), Some(quarantine), Some(cooling)) =
+            (&crashed, crashes::quarantine(), options.quarantine)
+        {
+            crashed.count(quarantine, cooling);
+        }
+        crashes::outlive_threads();
         let runtime = OwnRuntime::new()?;
         let health = Health::new();
         let workers = Workers::start(&options.threads(), tears.clone()).map_err(Error::Workers)?;
@@ -219,7 +242,7 @@ impl Running {
         let (listening, addresses) = watch::channel(Vec::new());
         let survival = {
             let _inside = runtime.enter();
-            Survival::begin(wall, unclaimed)
+            Survival::begin(wall, unclaimed, crashed, &tears)
         };
         let main = Main {
             workers,

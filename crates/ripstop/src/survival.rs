@@ -4,7 +4,9 @@
 //! on, and lets the master and the keeper know how the server is. What survives, and how, is in
 //! `ripstop-survive`.
 
+use crate::crashes::{self, Crashed, Quarantines};
 use ripstop_survive::{Death, Farewells, Resumed, Wall, wall};
+use ripstop_tears::Tears;
 use ripstop_work::Surrender;
 use std::time::{Duration, Instant};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -31,6 +33,9 @@ pub(crate) struct Survival {
     /// What was resumed, until it was said.
     resumed: Option<(Resumed, u32)>,
     farewells: Option<Farewells>,
+    /// What the server before was at, and where that is reported.
+    crashed: Option<(Crashed, Tears)>,
+    quarantines: Quarantines,
     /// How long nobody accepted, in milliseconds.
     took_ms: u64,
 }
@@ -38,7 +43,12 @@ pub(crate) struct Survival {
 impl Survival {
     /// To be called inside a runtime, when the server accepts: from now on its death is answered by
     /// another one. `homeless`: connections that no listener took over.
-    pub(crate) fn begin(wall: Option<&'static Wall>, homeless: usize) -> Self {
+    pub(crate) fn begin(
+        wall: Option<&'static Wall>,
+        homeless: usize,
+        crashed: Option<Crashed>,
+        tears: &Tears,
+    ) -> Self {
         wall.inspect(|wall| wall.ready());
         let took_ms = wall.and_then(Wall::since_death_ms).unwrap_or(0);
         let every = |period| {
@@ -53,7 +63,13 @@ impl Survival {
         }
         let farewells = resumed.as_mut().map(|(resumed, _)| resumed.farewells());
         let (beat, farewell) = (every(BEAT), every(Farewells::PAUSE));
-        Self { wall, beat, farewell, resumed, farewells, took_ms }
+        if let (None, Some(crashed)) = (&resumed, &crashed) {
+            // Its keeper died with it, and nobody was told how.
+            crashed.report(tears, &death(None));
+        }
+        let crashed = crashed.map(|crashed| (crashed, tears.clone()));
+        let quarantines = Quarantines::new(wall.and_then(|_| crashes::quarantine()));
+        Self { wall, beat, farewell, resumed, farewells, crashed, quarantines, took_ms }
     }
 
     /// Waits for the next thing to do, and does it. For ever, where there is no wall. Cancel safe.
@@ -61,7 +77,10 @@ impl Survival {
         let Some(wall) = self.wall else { return std::future::pending().await };
         let busy = self.resumed.is_some() || self.farewells.is_some();
         tokio::select! {
-            _ = self.beat.tick() => wall.beat(),
+            _ = self.beat.tick() => {
+                wall.beat();
+                self.quarantines.look();
+            }
             _ = self.farewell.tick(), if busy => self.see_off(wall),
         }
     }
@@ -74,7 +93,9 @@ impl Survival {
             *looks += 1;
             // The master may not have seen the death yet.
             if wall.death() != Some(Death::Unknown) || *looks >= PATIENCE {
-                tell(resumed, wall, self.took_ms);
+                let crashed = self.crashed.take();
+                tell(resumed, wall, self.took_ms, crashed.as_ref().map(|(crashed, _)| crashed));
+                crashed.inspect(|(crashed, tears)| crashed.report(tears, &death(wall.death())));
                 self.resumed = None;
             }
         }
@@ -94,7 +115,7 @@ impl Survival {
     }
 }
 
-fn tell(resumed: &Resumed, wall: &Wall, took_ms: u64) {
+fn tell(resumed: &Resumed, wall: &Wall, took_ms: u64, crashed: Option<&Crashed>) {
     log::warn!(
         kept = resumed.kept,
         answered_503 = resumed.told,
@@ -102,7 +123,8 @@ fn tell(resumed: &Resumed, wall: &Wall, took_ms: u64) {
         disbelieved = resumed.disbelieved,
         death:% = death(wall.death()),
         took_ms,
-        servers = wall.generation();
+        servers = wall.generation(),
+        running:% = crashed.map_or_else(String::new, Crashed::to_string);
         "the server before has died, this one goes on with its connections"
     );
 }

@@ -119,16 +119,13 @@ pub(super) fn is_dead(process: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wall::control::Control;
     use std::process::Command;
 
-    /// Rows of their own, on the heap: zeros are what fresh memory has.
+    /// Rows of their own.
     fn threads() -> &'static Threads {
-        let fresh = |_| AtomicU64::new(0);
-        Box::leak(Box::new(Threads {
-            used: AtomicU32::new(0),
-            owners: array::from_fn(fresh),
-            rows: array::from_fn(|_| array::from_fn(fresh)),
-        }))
+        let (_, control) = Control::create().expect("memory");
+        &control.threads
     }
 
     /// The id of a process that has ended and is not reaped before the answer of `look`.

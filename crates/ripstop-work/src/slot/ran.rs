@@ -72,7 +72,7 @@ fn hash(key: u64, method: &[u8], target: &[u8], length: u64, rest: u64) -> u64 {
 }
 
 /// A number for what of a target is cut off.
-fn rest_of(target: &str) -> u64 {
+pub(super) fn rest_of(target: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     target.as_bytes().get(TARGET..).hash(&mut hasher);
     hasher.finish()

@@ -7,4 +7,5 @@ mod crashes;
 mod family;
 mod kills;
 mod kinds;
+mod poison;
 mod replaced;
