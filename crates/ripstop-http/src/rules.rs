@@ -44,7 +44,7 @@ pub(crate) struct Judged {
     /// It comes too soon.
     pub(crate) exceeded: Option<Box<Exceeded>>,
     /// Requests like it were running when a server crashed.
-    pub(crate) suspected: Option<Suspected>,
+    pub(crate) suspected: Option<Box<Suspected>>,
 }
 
 impl Judged {
@@ -120,12 +120,12 @@ impl Rules {
         &self,
         request: &Request<B>,
         admitted: &mut Result<(), Refusal>,
-    ) -> Option<Suspected> {
+    ) -> Option<Box<Suspected>> {
         let quarantine = self.quarantine.get().filter(|quarantine| quarantine.any())?;
         if admitted.is_err() || !self.quarantines.load(Relaxed) {
             return None;
         }
-        let suspected = quarantine.judge(request)?;
+        let suspected = Box::new(quarantine.judge(request)?);
         if suspected.left.is_some() {
             *admitted = Err(Refusal::Quarantined);
         }

@@ -53,7 +53,7 @@ pub(crate) struct Crashed {
 impl Crashed {
     /// What was left of the server before, if it has crashed.
     pub(crate) fn take(wall: &Wall) -> Option<Self> {
-        let Crash { has_culprit, threads, .. } = wall.crash()?;
+        let Crash { has_culprit, threads } = wall.crash()?;
         let (mut culprit, mut others) = (None, Vec::new());
         for thread in threads {
             let ran = Ran::read(&thread.words);
@@ -65,7 +65,8 @@ impl Crashed {
     /// Counts it against the requests that it may be the fault of: that of the thread which died, or
     /// where nobody knows which one did, all of them. `cooling`: how long those are refused, at
     /// first, for whom it is one crash too many.
-    pub(crate) fn count(&self, quarantine: Quarantine, cooling: Duration) {
+    pub(crate) fn count(&self, wall: &Wall, cooling: Duration) {
+        let quarantine = Quarantine::new(wall.suspects());
         let suspects = match self.has_culprit {
             true => self.culprit.as_slice(),
             false => &self.others,
@@ -77,7 +78,7 @@ impl Crashed {
                 route,
                 fingerprint:%,
                 seconds = left.as_secs(),
-                lift:% = format_args!("ripstop poison lift {fingerprint}");
+                lift:% = format_args!("ripstop poison lift --pid {} {fingerprint}", wall.master());
                 "a request was running at crash after crash: it is refused for some time"
             );
         }

@@ -216,10 +216,8 @@ impl Running {
             log::warn!(err:%; "the limit of descriptors cannot be raised");
         }
         let crashed = wall.and_then(Crashed::take);
-        if let (Some(crashed), Some(quarantine), Some(cooling)) =
-            (&crashed, crashes::quarantine(), options.quarantine)
-        {
-            crashed.count(quarantine, cooling);
+        if let (Some(wall), Some(crashed), Some(cooling)) = (wall, &crashed, options.quarantine) {
+            crashed.count(wall, cooling);
         }
         crashes::outlive_threads();
         let runtime = OwnRuntime::new()?;

@@ -4,13 +4,11 @@ use super::{
     control::Control,
     threads::{LeftThread, is_dead},
 };
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A death, as the next server finds it.
 #[derive(Debug)]
 pub struct Crash {
-    /// When it was, by [`uptime`](crate::uptime).
-    pub at: Duration,
     /// Whether it is known which thread the process died of. That one is not among `threads` if it
     /// worked on nothing.
     pub has_culprit: bool,
@@ -28,7 +26,6 @@ impl Crash {
             return None;
         }
         threads.sort_by_key(|thread| !thread.crashed);
-        let now = crate::clock::uptime(crate::clock::Clock::Exact);
-        Some(Self { at: now, has_culprit: crashed != 0, threads })
+        Some(Self { has_culprit: crashed != 0, threads })
     }
 }

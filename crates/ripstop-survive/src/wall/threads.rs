@@ -35,8 +35,13 @@ pub struct Threads {
     used: AtomicU32,
     /// To whom each row belongs; an [`owner`], 0 for nobody.
     owners: [AtomicU64; THREADS],
-    rows: [ThreadWords; THREADS],
+    rows: [Row; THREADS],
 }
+
+/// A row, which shares no cache line with those of other threads.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Row(ThreadWords);
 
 /// A thread of a dead server that worked on something.
 #[derive(Clone, Debug)]
@@ -54,14 +59,14 @@ impl Threads {
         let is_won = |row: &AtomicU64| row.compare_exchange(0, me, Acquire, Relaxed).is_ok();
         let number = self.owners.iter().position(is_won)?;
         self.used.fetch_max(u32::try_from(number).ok()? + 1, Relaxed);
-        let row = &self.rows[number];
+        let row = &self.rows[number].0;
         row.iter().for_each(|word| word.store(0, Relaxed));
         Some(row)
     }
 
     /// Takes a row back.
     pub fn give_back(&self, row: &ThreadWords) {
-        if let Some(number) = self.rows.iter().position(|own| std::ptr::eq(own, row)) {
+        if let Some(number) = self.rows.iter().position(|own| std::ptr::eq(&own.0, row)) {
             self.free(number);
         }
     }
@@ -80,7 +85,7 @@ impl Threads {
             if owner == 0 || !last.1 {
                 continue;
             }
-            let words: [u64; _] = array::from_fn(|word| self.rows[number][word].load(Relaxed));
+            let words: [u64; _] = array::from_fn(|word| self.rows[number].0[word].load(Relaxed));
             if words[0] != 0 {
                 left.push(LeftThread { words, crashed: owner == crashed });
             }
@@ -90,7 +95,7 @@ impl Threads {
     }
 
     fn free(&self, number: usize) {
-        self.rows[number][0].store(0, Relaxed);
+        self.rows[number].0[0].store(0, Relaxed);
         self.owners[number].store(0, Release);
     }
 }
