@@ -85,6 +85,8 @@ fn a_request_that_crashes_three_servers_is_refused_and_no_other() {
     scope(|scope| {
         let guard = busy.guard();
         busy.run(scope, walled.address, 8);
+        // One that is in a thread at nearly every crash.
+        busy.run_on(scope, walled.address, 4, ("/cpu?us=2000", "done"));
         replay_until_refused(&walled, "/segv");
         let server = walled.server();
         // Its connection goes on, and other requests of the same path are others.
