@@ -3,7 +3,7 @@
 
 use crate::{Connection, RequestId};
 use http::{Method, Request, uri::PathAndQuery};
-use ripstop_work::{AtWork, RouteName, Subject};
+use ripstop_work::{AtWork, RouteName, Subject, Worker};
 use std::sync::Arc;
 
 /// A request by its names. Cheap to clone.
@@ -45,8 +45,16 @@ impl Asked {
 
     /// Tells the watchdog that the calling thread works on it, as long as the guard lives.
     pub(crate) fn at_work(&self) -> AtWork {
+        AtWork::on(self.request_id.as_subject(), || self.subject())
+    }
+
+    /// Has the next server know of it, if this one dies while it waits.
+    pub(crate) fn waits(&self, worker: &Worker) -> Option<u8> {
+        worker.waits(self.request_id.as_subject(), || self.subject())
+    }
+
+    fn subject(&self) -> Subject<'_> {
         let (method, target) = (self.method.as_str(), self.target());
-        let subject = || Subject { method, target, peer: self.connection.peer };
-        AtWork::on(self.request_id.as_subject(), subject)
+        Subject { method, target, peer: self.connection.peer }
     }
 }

@@ -191,7 +191,10 @@ where
                 Err(refusal)
             }
             None => {
-                let outcome = ready!(poll_stage(this.stage.as_mut(), exchange, cx));
+                let Poll::Ready(outcome) = poll_stage(this.stage.as_mut(), exchange, cx) else {
+                    exchange.waits();
+                    return Poll::Pending;
+                };
                 exchange.handled = matches!(outcome, Ok(_) | Err(Refusal::HandlerFailed));
                 // Whatever the handler made of it, a body that was refused is answered as such.
                 exchange.progress().refusal().map_or(outcome, Err)

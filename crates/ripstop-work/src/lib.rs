@@ -27,6 +27,7 @@ mod slots;
 mod supervision;
 mod sync;
 mod tasks;
+mod waiting;
 mod wall;
 mod watchdog;
 mod worker;

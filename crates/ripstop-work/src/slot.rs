@@ -11,7 +11,7 @@ mod subject;
 
 pub use memory::{SubjectMemory, share_subjects};
 pub use ran::{Ran, fingerprint};
-pub(crate) use subject::{Hidden, Seen, SeenRoute};
+pub(crate) use subject::{Hidden, Seen, SeenRoute, Words};
 pub use subject::{RequestId, RouteName, SUBJECT_WORDS, Subject, SubjectWords};
 
 use ripstop_tears::{Tears, Thread};
@@ -22,7 +22,6 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
-use subject::Words;
 
 /// What one thread says of itself.
 #[derive(Debug)]

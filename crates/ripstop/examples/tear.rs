@@ -15,6 +15,7 @@ use std::{
     convert::Infallible,
     hint::black_box,
     num::NonZeroUsize,
+    path::PathBuf,
     process::ExitCode,
     sync::Mutex,
     thread,
@@ -122,6 +123,7 @@ fn app() -> Router {
         .route("/panic", get(tear))
         .route("/panic-body", get(panic_body))
         .route("/wedge", get(wedge))
+        .route("/hold", get(hold))
         .route("/spin", get(|burn: Query<Burn>| spin(burn, "spun")))
         .route("/cpu", get(|burn: Query<Burn>| spin(burn, "done")))
         .route("/slow", get(slow))
@@ -153,6 +155,21 @@ async fn panic_body() -> Body {
 async fn wedge(Query(time): Query<Time>) -> &'static str {
     thread::sleep(Duration::from_millis(time.ms));
     "unwedged"
+}
+
+/// `?until=`
+#[derive(serde::Deserialize)]
+struct File {
+    until: PathBuf,
+}
+
+/// Blocks the thread, asleep, until there is a file of this name.
+#[expect(clippy::disallowed_methods, reason = "blocking the thread is what this route is for")]
+async fn hold(Query(file): Query<File>) -> &'static str {
+    while !file.until.exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    "let go"
 }
 
 /// Blocks the thread, burning its processor.

@@ -47,19 +47,28 @@ pub(crate) struct Crashed {
     has_culprit: bool,
     /// What that one was at.
     culprit: Option<Ran>,
+    /// What the other threads were at.
     others: Vec<Ran>,
+    /// Some of the requests that no thread was in.
+    waiting: Vec<Ran>,
 }
 
 impl Crashed {
     /// What was left of the server before, if it has crashed.
     pub(crate) fn take(wall: &Wall) -> Option<Self> {
         let Crash { has_culprit, threads } = wall.crash()?;
-        let (mut culprit, mut others) = (None, Vec::new());
+        let (mut culprit, mut others, mut waiting) = (None, Vec::new(), Vec::new());
         for thread in threads {
-            let ran = Ran::read(&thread.words);
-            if thread.crashed { culprit = ran } else { others.extend(ran) }
+            match Ran::read(&thread.words) {
+                Some(ran) if ran.waits => waiting.push(ran),
+                Some(ran) if thread.crashed => culprit = Some(ran),
+                ran => others.extend(ran),
+            }
         }
-        Some(Self { has_culprit, culprit, others })
+        // One that had waited, and was gone on with.
+        let goes_on = |id: &str| culprit.iter().chain(&others).any(|ran| ran.request_id == id);
+        waiting.retain(|ran| !goes_on(&ran.request_id));
+        Some(Self { has_culprit, culprit, others, waiting })
     }
 
     /// Counts it against the requests that it may be the fault of: that of the thread which died, or
@@ -84,6 +93,16 @@ impl Crashed {
         }
     }
 
+    /// The requests that threads were in, the culprit's first.
+    pub(crate) fn running(&self) -> impl Display {
+        Named(self.culprit.iter().chain(&self.others).collect())
+    }
+
+    /// Some of the requests that waited.
+    pub(crate) fn waiting(&self) -> impl Display {
+        Named(self.waiting.iter().collect())
+    }
+
     /// Reports it. `death`: how the process died.
     pub(crate) fn report(&self, tears: &Tears, death: &str) {
         let culprit = self.culprit.as_ref();
@@ -92,21 +111,22 @@ impl Crashed {
             route: culprit.map(|ran| ran.route.clone()),
             request_id: culprit.map(|ran| ran.request_id.clone()),
             peer: culprit.and_then(|ran| ran.peer),
-            message: format!("the process died ({death}) while it ran {self}"),
+            message: format!("the process died ({death}) while it ran {}", self.running()),
             ..Sighting::new(Kind::Crash, thread)
         });
     }
 }
 
-/// The requests that were running, the culprit's first.
-impl Display for Crashed {
+/// Requests, as a line of the log has them.
+struct Named<'a>(Vec<&'a Ran>);
+
+impl Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = || self.culprit.iter().chain(&self.others);
-        for (number, ran) in all().take(NAMED).enumerate() {
+        for (number, ran) in self.0.iter().take(NAMED).enumerate() {
             let comma = if number == 0 { "" } else { ", " };
             write!(f, "{comma}{} ({})", ran.route, ran.request_id)?;
         }
-        match all().count() {
+        match self.0.len() {
             0 => f.write_str("no request"),
             count if count > NAMED => write!(f, " and {} more", count - NAMED),
             _ => Ok(()),

@@ -124,7 +124,8 @@ fn tell(resumed: &Resumed, wall: &Wall, took_ms: u64, crashed: Option<&Crashed>)
         death:% = death(wall.death()),
         took_ms,
         servers = wall.generation(),
-        running:% = crashed.map_or_else(String::new, Crashed::to_string);
+        running:% = crashed.map(Crashed::running).map_or_else(String::new, |ran| ran.to_string()),
+        waiting:% = crashed.map(Crashed::waiting).map_or_else(String::new, |ran| ran.to_string());
         "the server before has died, this one goes on with its connections"
     );
 }

@@ -25,7 +25,7 @@ pub const THREAD_WORDS: usize = 96;
 pub type ThreadWords = [AtomicU64; THREAD_WORDS];
 
 /// Threads that have a row, at most; a further one has none.
-const THREADS: usize = 512;
+const THREADS: usize = 1024;
 
 /// The rows of all threads.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ pub fn share_subjects(memory: SubjectMemory) {
     let _ = SHARED.set(memory);
 }
 
-/// The words of one thread.
+/// The words of one thread, or of a request that waits.
 pub(super) enum Memory {
     Own(Box<SubjectWords>),
     Shared(&'static SubjectWords, SubjectMemory),
@@ -34,11 +34,14 @@ pub(super) enum Memory {
 impl Memory {
     /// Words for the calling thread.
     pub(super) fn take() -> Self {
-        let shared = SHARED.get().and_then(|shared| Some(((shared.take)()?, *shared)));
-        match shared {
-            Some((words, shared)) => Self::Shared(words, shared),
-            None => Self::Own(Box::new(array::from_fn(|_| AtomicU64::new(0)))),
-        }
+        Self::take_shared()
+            .unwrap_or_else(|| Self::Own(Box::new(array::from_fn(|_| AtomicU64::new(0)))))
+    }
+
+    /// Words that outlive the process, if there are any.
+    pub(super) fn take_shared() -> Option<Self> {
+        let shared = SHARED.get()?;
+        Some(Self::Shared((shared.take)()?, *shared))
     }
 }
 

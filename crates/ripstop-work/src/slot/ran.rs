@@ -2,7 +2,7 @@
 
 use super::{
     SUBJECT_WORDS, Seen,
-    subject::{METHOD, METHOD_AT, REST, TARGET, TARGET_AT, read_bytes, read_text},
+    subject::{HEAD, METHOD, METHOD_AT, REST, TARGET, TARGET_AT, WAITS, read_bytes, read_text},
 };
 use crate::Routes;
 use std::{
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-/// A request that a thread of another process was at, as that one has left it.
+/// A request that another process was at, as that one has left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
     /// The name of its route: the application's, or method and path with `{}` in place of what
@@ -21,6 +21,8 @@ pub struct Ran {
     pub request_id: String,
     /// Whose it was.
     pub peer: Option<SocketAddr>,
+    /// It waited for something; as far as the process had come, no thread was in it.
+    pub waits: bool,
     asked: Print,
 }
 
@@ -35,7 +37,8 @@ impl Ran {
             rest: words[REST],
         };
         let route = Routes::key(seen.route.as_name());
-        Some(Self { route, request_id: seen.request, peer: seen.peer, asked })
+        let waits = words[HEAD] & WAITS != 0;
+        Some(Self { route, request_id: seen.request, peer: seen.peer, waits, asked })
     }
 
     /// See [`fingerprint`].

@@ -92,7 +92,7 @@ pub const SUBJECT_WORDS: usize = 96;
 pub type SubjectWords = [AtomicU64; SUBJECT_WORDS];
 
 /// 0 while there is no subject.
-const HEAD: usize = 0;
+pub(super) const HEAD: usize = 0;
 /// The head of the subject that the words are still of; 0 where its request has no number.
 const LAST: usize = 1;
 const NUMBER_AT: Range<usize> = 2..4;
@@ -111,9 +111,13 @@ const fn text_after(before: Range<usize>, bytes: usize) -> Range<usize> {
     before.end..before.end + 1 + bytes / 8
 }
 
-/// What a thread says of itself.
+/// What a thread says of itself, or what is said of a request that waits.
 #[derive(Debug)]
-pub(super) struct Words(Memory);
+pub(crate) struct Words {
+    memory: Memory,
+    /// Bits of every head.
+    flags: u64,
+}
 
 /// The head of a subject that is hidden for a while.
 #[derive(Clone, Copy, Debug)]
@@ -124,15 +128,21 @@ const PRESENT: u64 = 1 << 16;
 const V4: u64 = 1 << 17;
 const V6: u64 = 1 << 18;
 const NUMBERED: u64 = 1 << 19;
+pub(super) const WAITS: u64 = 1 << 20;
 
 impl Words {
     /// Words that other processes see, if there are any.
     pub(super) fn new() -> Self {
-        Self(Memory::take())
+        Self { memory: Memory::take(), flags: 0 }
+    }
+
+    /// Words for requests that wait, if there is memory that other processes see.
+    pub(crate) fn of_waiting() -> Option<Self> {
+        Some(Self { memory: Memory::take_shared()?, flags: WAITS })
     }
 
     fn at(&self, word: usize) -> &AtomicU64 {
-        &self.0[word]
+        &self.memory[word]
     }
 
     /// Shows what was written last again, if it was this request.
@@ -147,21 +157,21 @@ impl Words {
         again
     }
 
-    pub(super) fn write(&self, request: RequestId<'_>, subject: &Subject<'_>) {
-        let mut head = PRESENT | self.write_peer(subject.peer);
-        write_text(&self.0[METHOD_AT], subject.method);
-        write_text(&self.0[TARGET_AT], subject.target);
+    pub(crate) fn write(&self, request: RequestId<'_>, subject: &Subject<'_>) {
+        let mut head = PRESENT | self.flags | self.write_peer(subject.peer);
+        write_text(&self.memory[METHOD_AT], subject.method);
+        write_text(&self.memory[TARGET_AT], subject.target);
         if subject.target.len() > TARGET {
             self.at(REST).store(rest_of(subject.target), Relaxed);
         }
         match request {
             RequestId::Number(number) => {
                 head |= NUMBERED;
-                write_wide(&self.0[NUMBER_AT], number);
+                write_wide(&self.memory[NUMBER_AT], number);
                 self.at(LAST).store(head, Relaxed);
             }
             RequestId::Text(text) => {
-                write_text(&self.0[ID_AT], text);
+                write_text(&self.memory[ID_AT], text);
                 self.at(LAST).store(0, Relaxed);
             }
         }
@@ -174,12 +184,12 @@ impl Words {
             IpAddr::V4(ip) => (V4, u128::from(ip.to_bits())),
             IpAddr::V6(ip) => (V6, ip.to_bits()),
         };
-        write_wide(&self.0[ADDRESS_AT], bits);
+        write_wide(&self.memory[ADDRESS_AT], bits);
         kind | u64::from(peer.port())
     }
 
     pub(super) fn name(&self, name: &str) {
-        write_text(&self.0[NAME_AT], name);
+        write_text(&self.memory[NAME_AT], name);
     }
 
     /// Shows nothing until it is shown again.
@@ -191,9 +201,9 @@ impl Words {
         self.at(HEAD).store(hidden.0, Relaxed);
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.at(HEAD).store(0, Relaxed);
-        write_text(&self.0[NAME_AT], "");
+        write_text(&self.memory[NAME_AT], "");
     }
 
     pub(super) fn is_there(&self) -> bool {
@@ -211,7 +221,7 @@ impl Words {
 
     /// Shows what was copied from another thread's words.
     pub(super) fn write_copy(&self, words: &[u64; SUBJECT_WORDS]) {
-        let places = self.0.iter().zip(words).skip(LAST);
+        let places = self.memory.iter().zip(words).skip(LAST);
         places.for_each(|(place, word)| place.store(*word, Relaxed));
         self.at(HEAD).store(words[HEAD], Relaxed);
     }

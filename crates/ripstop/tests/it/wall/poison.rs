@@ -7,6 +7,7 @@ use super::{
 use crate::serve::setup::SOON;
 use ripstop_testkit::{Client, Response, until};
 use std::{
+    fs,
     sync::atomic::Ordering::Relaxed,
     thread::scope,
     time::{Duration, Instant},
@@ -180,19 +181,41 @@ fn where_it_is_not_known_requests_that_never_end_are_blamed() {
 #[test]
 fn a_request_that_comes_to_its_end_between_crashes_is_not_blamed() {
     let walled = Walled::start(&["--workers", "2"]);
-    let path = "/wedge?ms=2500";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("end");
+    let path = &format!("/hold?until={}", file.display());
     for round in 1..4 {
         // A server reports the stalls of a route once in a while: each of these is its first.
         let wedged = wedge(&walled, path, 2 * round - 1);
         walled.kill_server();
         let line = walled.took_over(2 * round);
-        assert!(line.contains("running=GET /wedge ("), "{line}");
+        assert!(line.contains("running=GET /hold ("), "{line}");
         drop(wedged);
         // One that is like it ends, though late.
-        assert_eq!(ask(&walled, path).unwrap().text(), "unwedged");
+        let mut like = wedge(&walled, path, 2 * round);
+        fs::write(&file, "").unwrap();
+        assert_eq!(like.response().unwrap().text(), "let go");
+        fs::remove_file(&file).unwrap();
         walled.kill_server();
         let line = walled.took_over(2 * round + 1);
         assert!(line.contains("running=no request"), "{line}");
+    }
+    assert_eq!(said(&walled, QUARANTINED, ""), 0, "{}", walled.log());
+}
+
+#[test]
+fn requests_that_wait_are_named_and_never_blamed() {
+    let walled = Walled::start(&["--workers", "2"]);
+    for deaths in 1..5 {
+        let mut slow = walled.connect();
+        let head = "GET /slow?ms=60000 HTTP/1.1\r\nHost: test\r\nX-Request-Id: mine\r\n\r\n";
+        slow.send(head).unwrap();
+        all_answered(&mut [walled.connect()]);
+        walled.settle();
+        walled.kill_server();
+        let line = walled.took_over(deaths + 1);
+        assert!(line.ends_with("running=no request waiting=GET /slow (mine)"), "{line}");
+        assert_eq!(slow.response().unwrap().status(), 503);
     }
     assert_eq!(said(&walled, QUARANTINED, ""), 0, "{}", walled.log());
 }
