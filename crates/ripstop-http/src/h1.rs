@@ -212,7 +212,7 @@ fn ended(outcome: hyper::Result<()>) -> Step {
 
 /// Whether the connection should end after the request it is at.
 fn ends_soon(conn: &Conn) -> bool {
-    let draining = conn.worker.ending() != Ending::NotYet;
+    let draining = conn.ending() >= Ending::AfterRequest;
     if conn.reading() == Reading::Fresh && draining {
         // Its first request may be on its way: it is answered if it comes at once.
         conn.progress.set_sooner(Wait::Peer, DRAIN_PATIENCE);
@@ -248,6 +248,9 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
 
 /// No request is handled: what the reading side waits for.
 fn at_rest(conn: &Conn, way: &Way, paid: &Paid) -> Poll<Step> {
+    if conn.moves_on() && !way.asked_to_end {
+        return Poll::Ready(if conn.resumes() { Step::Rest(None) } else { Step::Lost });
+    }
     if let Some(to) = way.moves(conn, paid) {
         return Poll::Ready(Step::Rest(Some(to)));
     }

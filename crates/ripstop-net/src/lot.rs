@@ -6,12 +6,15 @@
 //! leaves more behind, its session. What a connection becomes when bytes come is left to a
 //! [`Readmission`].
 
+mod handover;
 mod resume;
 
+pub use handover::{HandedOver, TakenOver};
 pub use resume::Home;
 
 use crate::{gate::yield_once, limits::Ticket, socket::Socket, stream::Stream, tls::TlsStream};
 use arc_swap::ArcSwap;
+use handover::Handover;
 use ripstop_survive::{Claim, Claims, Facts, Resting, Tick, claims};
 use ripstop_work::{Worker, Workers};
 use rustix::{
@@ -24,7 +27,7 @@ use std::{
     os::fd::{AsFd, OwnedFd, RawFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -54,8 +57,20 @@ pub struct Lots {
     server: u16,
     lots: Vec<Lot>,
     listeners: ArcSwap<Listeners>,
-    /// Nothing is parked any more.
-    closed: AtomicBool,
+    /// What becomes of those that come to rest.
+    rule: ArcSwap<Rule>,
+}
+
+/// What becomes of connections that come to rest.
+#[derive(Default)]
+enum Rule {
+    /// They are parked.
+    #[default]
+    Park,
+    /// They go to another process.
+    HandOver(Handover),
+    /// They stay with their tasks.
+    Stay,
 }
 
 /// By the listeners' numbers; a number is given out again when nobody has a claim with it.
@@ -120,8 +135,8 @@ impl Lots {
         let parked = list.iter().map(|worker| worker.load().parked());
         let lots = parked.map(|parked| Lot::new(parked.clone())).collect::<io::Result<_>>()?;
         let listeners = ArcSwap::default();
-        let (server, closed) = (number_of_server(), AtomicBool::new(false));
-        let lots = Arc::new(Self { server, lots, listeners, closed });
+        let (server, rule) = (number_of_server(), ArcSwap::default());
+        let lots = Arc::new(Self { server, lots, listeners, rule });
         lots.look_after(workers);
         Ok(lots)
     }
@@ -182,15 +197,17 @@ impl Lots {
         self.lots.iter().map(|lot| lot.parked.load(Relaxed)).sum()
     }
 
-    /// Parks a connection at rest in the lot of the worker with this index. It must be busy, by its
-    /// claim. Gives it back where it has to stay with a task: it has no claim, or bytes that were
-    /// read of it; or the lots are closed.
+    /// Parks a connection at rest in the lot of the worker with this index, or hands it over, where
+    /// that is what becomes of them. It must be busy, by its claim. Gives it back where it has to
+    /// stay with a task: it has no claim, or bytes that were read of it; or the lots are closed.
     #[must_use]
     pub fn park(&self, stream: Stream, worker: usize) -> Option<Stream> {
         let Some(lot) = self.lots.get(worker) else { return Some(stream) };
         let _entering = lock(&lot.entering);
-        if self.closed.load(Relaxed) {
-            return Some(stream);
+        match &**self.rule.load() {
+            Rule::Park => {}
+            Rule::HandOver(handover) => return self.hand_over_one(stream, handover),
+            Rule::Stay => return Some(stream),
         }
         match stream {
             Stream::Plain(socket) => lot.enter(socket, worker).map(Stream::Plain),
@@ -257,31 +274,36 @@ impl Lots {
 
     /// Closes all that are parked; from now on none is.
     pub fn close(&self) {
-        self.closed.store(true, Relaxed);
+        self.rule.store(Arc::new(Rule::Stay));
         self.close_where(|_, _, _| true);
     }
 
     /// Closes those of which `goes` is true, by what is known of them, since when they are parked,
     /// and the time now.
     fn close_where(&self, goes: impl Fn(&Facts, Tick, Tick) -> bool) {
+        self.take_out(goes, Stream::close);
+    }
+
+    /// Takes those out of their lots of which `goes` is true.
+    fn take_out(&self, goes: impl Fn(&Facts, Tick, Tick) -> bool, mut to: impl FnMut(Stream)) {
         if self.parked() == 0 {
             return;
         }
         let now = Tick::now();
         for (index, lot) in self.lots.iter().enumerate() {
             let entering = lock(&lot.entering);
-            let mut ended = Vec::new();
+            let mut out = Vec::new();
             for at in self.at_rest(index).filter(|at| at.parked) {
                 if goes(&at.facts, at.since, now) {
-                    ended.extend(self.unpark(lot, at.number, at.generation));
+                    out.extend(self.unpark(lot, at.number, at.generation));
                 }
             }
-            ended.extend(lot.sessions_where(|session| {
+            out.extend(lot.sessions_where(|session| {
                 let facts = session.stream.socket().claim().map(Claim::facts);
                 facts.is_some_and(|facts| goes(&facts, session.since, now))
             }));
             drop(entering);
-            ended.into_iter().for_each(Stream::close);
+            out.into_iter().for_each(&mut to);
         }
     }
 
@@ -388,6 +410,13 @@ impl Lot {
             }
         }
         Ok(epoll::modify(&self.epoll, &fd, key.to_data(), flags)?)
+    }
+
+    /// Tells of nothing more of a descriptor, of which another process has a duplicate: closing it
+    /// here would not end that.
+    fn forget(&self, fd: impl AsFd) {
+        // It may not be in the lot at all.
+        let _ = epoll::delete(&self.epoll, fd);
     }
 
     fn session(&self, key: Key) -> Option<Stream> {

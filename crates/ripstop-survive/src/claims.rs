@@ -5,10 +5,12 @@
 //! serve the connection again without the task that served it. Whoever wins the word owns the
 //! connection; so one mechanism serves parking, moving, rescuing and surviving.
 
+mod facts;
 mod left;
 mod tick;
 mod word;
 
+pub use facts::Facts;
 pub use tick::Tick;
 pub use word::State;
 
@@ -19,7 +21,6 @@ use rustix::{
 };
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
     sync::{
         LazyLock,
@@ -66,38 +67,10 @@ struct Entry {
     worker: AtomicU16,
     /// The port of [`Facts::peer`].
     port: AtomicU16,
-    /// Which of [`PEER`], [`COUNTED`] and [`UNIX`] hold.
+    /// [`Facts::flags`].
     flags: AtomicU8,
     /// The IPv6 address of [`Facts::peer`], an IPv4 one mapped into it.
     address: [AtomicU64; 2],
-}
-
-/// There is a peer address.
-const PEER: u8 = 1;
-
-/// The connection is counted among those of its client.
-const COUNTED: u8 = 2;
-
-/// It is a Unix socket.
-const UNIX: u8 = 4;
-
-/// What it takes to serve a connection again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// The address of the client; `None` on Unix sockets.
-    pub peer: Option<SocketAddr>,
-    /// The number of the server in its process.
-    pub server: u16,
-    /// The number of the listener, in its server, that accepted it.
-    pub listener: u16,
-    /// Whether it is a Unix socket. That has a peer, too, where a PROXY header named one.
-    pub unix: bool,
-    /// Whether it is counted among the connections of its client.
-    pub counted: bool,
-    /// When it was accepted.
-    pub born: Tick,
-    /// Requests that have come.
-    pub requests: u32,
 }
 
 /// The claims of a process.
@@ -290,6 +263,11 @@ impl Claim {
         self.entry.word.park(self.generation);
     }
 
+    /// The connection is about to go to another process. It has to be busy.
+    pub(crate) fn hand(self) {
+        self.entry.word.hand(self.generation);
+    }
+
     /// Gives the claim up, just before the descriptor is closed.
     pub fn free(self) {
         self.entry.word.free();
@@ -305,20 +283,12 @@ impl fmt::Debug for Claim {
 
 impl Entry {
     fn write(&self, facts: &Facts) {
-        let (address, port) = match facts.peer {
-            Some(SocketAddr::V4(peer)) => (peer.ip().to_ipv6_mapped(), peer.port()),
-            Some(SocketAddr::V6(peer)) => (*peer.ip(), peer.port()),
-            None => (Ipv6Addr::UNSPECIFIED, 0),
-        };
-        let bits = address.to_bits();
+        let (address, port) = facts.address();
         // The low half, by a truncation that is meant.
-        self.address[0].store(bits as u64, Relaxed);
-        self.address[1].store((bits >> 64) as u64, Relaxed);
+        self.address[0].store(address as u64, Relaxed);
+        self.address[1].store((address >> 64) as u64, Relaxed);
         self.port.store(port, Relaxed);
-        let peer = if facts.peer.is_some() { PEER } else { 0 };
-        let counted = if facts.counted { COUNTED } else { 0 };
-        let unix = if facts.unix { UNIX } else { 0 };
-        self.flags.store(peer | counted | unix, Relaxed);
+        self.flags.store(facts.flags(), Relaxed);
         self.server.store(facts.server, Relaxed);
         self.listener.store(facts.listener, Relaxed);
         self.born.store(facts.born.0, Relaxed);
@@ -326,23 +296,15 @@ impl Entry {
     }
 
     fn read(&self) -> Facts {
-        let flags = self.flags.load(Relaxed);
+        let half = |index: usize| u128::from(self.address[index].load(Relaxed));
+        let address = (half(1) << 64 | half(0), self.port.load(Relaxed));
         Facts {
-            peer: (flags & PEER != 0).then(|| self.peer()),
             server: self.server.load(Relaxed),
             listener: self.listener.load(Relaxed),
-            unix: flags & UNIX != 0,
-            counted: flags & COUNTED != 0,
             born: Tick(self.born.load(Relaxed)),
             requests: self.requests.load(Relaxed),
+            ..Facts::of(address, self.flags.load(Relaxed))
         }
-    }
-
-    fn peer(&self) -> SocketAddr {
-        let half = |index: usize| u128::from(self.address[index].load(Relaxed));
-        let address = Ipv6Addr::from_bits(half(1) << 64 | half(0));
-        let ip = address.to_ipv4_mapped().map_or(IpAddr::V6(address), |ip: Ipv4Addr| ip.into());
-        SocketAddr::new(ip, self.port.load(Relaxed))
     }
 }
 

@@ -10,4 +10,6 @@ mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;
-pub use wall::{Death, Farewells, Kept, Resumed, Wall, Wanted, enter, enter_with, wall};
+pub use wall::{
+    Death, Farewells, Kept, Predecessor, Resumed, Successor, Wall, Wanted, enter, enter_with, wall,
+};

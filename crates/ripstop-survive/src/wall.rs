@@ -15,8 +15,11 @@ mod launch;
 mod master;
 mod resume;
 mod shed;
+mod transfer;
+mod wish;
 
 pub use resume::{Farewells, Resumed};
+pub use transfer::{Predecessor, Successor};
 
 use crate::claims::{Claims, claims};
 use control::Control;
@@ -43,6 +46,9 @@ use std::{
 /// The variable's value that turns the wall off.
 const OFF: &str = "off";
 
+/// The exit code of a program whose wall is not of its version: `EX_SOFTWARE`.
+const FOREIGN: i32 = 70;
+
 /// The part of a server in the wall.
 #[derive(Debug)]
 pub struct Wall {
@@ -56,6 +62,8 @@ pub struct Wall {
     /// Who was the server before this one; 0 for nobody.
     before: i32,
     orphan: AtomicBool,
+    /// Another server has taken this one's place.
+    leaves: AtomicBool,
 }
 
 /// Whether a program wants to have a wall.
@@ -138,8 +146,7 @@ extern "C" fn begin() {
     let huge_pages = master::without_huge_pages();
     let place = env::var(VARIABLE).unwrap_or_default();
     if let Some((memory, control)) = inherited(&place, "master") {
-        control.set_memory(memory.into_raw_fd());
-        master::run(control, huge_pages);
+        master::run(memory, control, huge_pages);
     }
 }
 
@@ -152,8 +159,15 @@ fn inherited(place: &str, name: &str) -> Option<(OwnedFd, &'static Control)> {
     if number <= 2 || !descriptor::borrow(number, survived) {
         return None;
     }
-    let control = descriptor::borrow(number, Control::open).ok()?;
-    Some((descriptor::own(number)?, control))
+    match descriptor::borrow(number, Control::open) {
+        Ok(control) => Some((descriptor::own(number)?, control)),
+        Err(err) if descriptor::borrow(number, Control::is_any_version) => {
+            // An upgrade between versions that do not understand each other: the present one stays.
+            eprintln!("{name} of another version of the wall: {err}; stop it and start this one");
+            std::process::exit(FOREIGN)
+        }
+        Err(_) => None,
+    }
 }
 
 /// Executes the program anew, as the master. Returns only if that fails.
@@ -210,7 +224,8 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     kit.clone_keeper()?;
     let (listeners, resumed) = (Mutex::new(listeners), Mutex::new(left.map(Resumed::from)));
     let before = if before == me { 0 } else { before };
-    Ok(Wall { control, kit, master, listeners, resumed, before, orphan: AtomicBool::new(false) })
+    let (orphan, leaves) = Default::default();
+    Ok(Wall { control, kit, master, listeners, resumed, before, orphan, leaves })
 }
 
 /// Goes on with the claims of the server before, if it left any that can be read. Else those begin
@@ -297,6 +312,29 @@ impl Wall {
             drop(listener);
         }
         self.control.set_ready();
+    }
+
+    /// The socket that is readable when there may be a [`Wall::successor`].
+    pub fn socket(&'static self) -> Option<BorrowedFd<'static>> {
+        self.master.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The server that takes this one's place, once it serves and the master has said so: from now
+    /// on what this one leaves behind is the other's.
+    pub fn successor(&self) -> Option<Successor> {
+        let passed = master::passed(self.master.as_ref()?).ok()??;
+        self.leaves.store(true, Relaxed);
+        Some(Successor::new(passed))
+    }
+
+    /// Whether another server has taken this one's place.
+    pub fn leaves(&self) -> bool {
+        self.leaves.load(Relaxed)
+    }
+
+    /// The server whose place this one takes, if there is one that may have connections.
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        self.control.predecessor().and_then(descriptor::own).map(Predecessor::new)
     }
 
     /// The end is meant: nobody takes over.

@@ -280,7 +280,7 @@ impl Crew {
         let ending = *lock(&self.ending);
         fresh.end(ending);
         // It comes to nothing new any more, and so ends with what it has.
-        old.end(ending.max(Ending::AfterRequest));
+        old.end(ending.max(Ending::MoveOn));
         self.drowned.notify_one();
         Ok(())
     }

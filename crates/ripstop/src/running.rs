@@ -14,9 +14,9 @@ use ripstop_admin::Health;
 use ripstop_balance::Class;
 use ripstop_http::{Handler, RateCounts, Rules};
 use ripstop_net::{
-    ConnectionCounts, Connections, Inherited, Lots, RefusedCounts, raise_descriptors,
+    ConnectionCounts, Connections, HandedOver, Inherited, Lots, RefusedCounts, raise_descriptors,
 };
-use ripstop_survive::Wall;
+use ripstop_survive::{Successor, Wall};
 use ripstop_work::{Drained, Ending, Job, JobHandle, Queue, Routes, Surrender, Workers};
 use std::{
     ops::Deref,
@@ -42,6 +42,10 @@ const CUT_TIME: Duration = Duration::from_millis(500);
 
 /// How long requests may take to finish when the process asks to be replaced.
 const SURRENDER_TIME: Duration = Duration::from_secs(1);
+
+/// How long connections that never came to rest have, at the end of a hand-over, to be told that
+/// they end.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether connections were refused.
 const REFUSED_LOOK: Duration = Duration::from_secs(1);
@@ -94,6 +98,16 @@ pub struct Handle {
     lots: Arc<Lots>,
     rules: Arc<Rules>,
     tears: Tears,
+}
+
+/// Why a server ends.
+enum End {
+    /// Somebody has asked for it.
+    Asked,
+    /// Only a new process can help.
+    Surrender(Surrender),
+    /// Another server takes its place.
+    Successor(Successor),
 }
 
 /// New options, and where to say what became of them.
@@ -221,6 +235,7 @@ impl Running {
             let _inside = runtime.enter();
             Survival::begin(wall, unclaimed)
         };
+        survival.take_over(&lots, gates.homes());
         let main = Main {
             workers,
             lots: lots.clone(),
@@ -414,7 +429,11 @@ struct Main<S> {
 
 impl<S: Handler + Sync> Main<S> {
     async fn run(mut self) -> Outcome {
-        let surrender = self.serve().await;
+        let end = self.serve().await;
+        let surrender = if let End::Surrender(reason) = end { Some(reason) } else { None };
+        if let End::Successor(successor) = end {
+            self.hand_over(successor).await;
+        }
         self.survival.end(surrender);
         if surrender.is_some() {
             self.options.drain = SURRENDER_TIME.min(self.options.drain);
@@ -426,7 +445,7 @@ impl<S: Handler + Sync> Main<S> {
     }
 
     /// Until the end is asked for, or cannot be avoided.
-    async fn serve(&mut self) -> Option<Surrender> {
+    async fn serve(&mut self) -> End {
         let mut watchdog = interval(WATCHDOG_LOOK);
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refused = interval(REFUSED_LOOK);
@@ -439,8 +458,9 @@ impl<S: Handler + Sync> Main<S> {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = reached(&mut self.stages, Stage::Draining) => return None,
-                reason = self.workers.surrendered() => return Some(reason),
+                () = reached(&mut self.stages, Stage::Draining) => return End::Asked,
+                reason = self.workers.surrendered() => return End::Surrender(reason),
+                successor = self.survival.look() => return End::Successor(successor),
                 Some((options, told)) = self.applies.recv() => {
                     // Nobody may wait for the answer any more; the options count all the same.
                     let _ = told.send(self.apply(*options).await);
@@ -450,7 +470,6 @@ impl<S: Handler + Sync> Main<S> {
                 _ = sweep.tick() => {
                     self.lots.sweep();
                 }
-                () = self.survival.look() => {}
                 _ = watchdog.tick() => {
                     self.workers.look_after_watchdog();
                     // Where all were stuck, nobody could take over.
@@ -513,6 +532,32 @@ impl<S: Handler + Sync> Main<S> {
         self.announce();
         closing.wait(CLOSE_PATIENCE).await;
         Ok(())
+    }
+
+    /// Gives the connections at rest to the server that takes this one's place, then the others as
+    /// they come to rest, as long as they may take; what is left ends as in any end. A death in the
+    /// middle is answered as any other until all that was at rest has gone.
+    async fn hand_over(&mut self, successor: Successor) {
+        self.health.draining();
+        self.refuse_applies();
+        // It is the other's to answer for the server.
+        self.admin.take().inspect(|admin| admin.close());
+        if let Err(err) = self.lots.hand_over(successor) {
+            log::error!(err:%; "the connections end with this server");
+            return;
+        }
+        self.workers.end(Ending::MoveOn);
+        let HandedOver { given, lost } = self.lots.handed_over().await;
+        log::info!(given, lost; "another server has taken the place of this one");
+        self.survival.plan();
+        let closing = self.gates.close();
+        let patience = self.options.drain.saturating_sub(GOODBYE_TIME);
+        tokio::select! {
+            _ = drained(closing, &self.workers, patience) => {}
+            () = reached(&mut self.stages, Stage::Draining) => {}
+        }
+        let HandedOver { given, lost } = self.lots.handed_over().await;
+        log::info!(given, lost; "all connections that can have gone to the other server");
     }
 
     /// Lets what runs finish, for as long as that may take.

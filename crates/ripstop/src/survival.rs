@@ -4,10 +4,19 @@
 //! on, and lets the master and the keeper know how the server is. What survives, and how, is in
 //! `ripstop-survive`.
 
-use ripstop_survive::{Death, Farewells, Resumed, Wall, wall};
+use ripstop_net::{Home, Lots, TakenOver};
+use ripstop_survive::{Death, Farewells, Resumed, Successor, Wall, wall};
 use ripstop_work::Surrender;
-use std::time::{Duration, Instant};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 /// How often the server shows that it goes on.
 const BEAT: Duration = Duration::from_secs(1);
@@ -33,6 +42,8 @@ pub(crate) struct Survival {
     farewells: Option<Farewells>,
     /// How long nobody accepted, in milliseconds.
     took_ms: u64,
+    /// Where the master tells of a server that takes this one's place.
+    master: Option<AsyncFd<BorrowedFd<'static>>>,
 }
 
 impl Survival {
@@ -53,17 +64,41 @@ impl Survival {
         }
         let farewells = resumed.as_mut().map(|(resumed, _)| resumed.farewells());
         let (beat, farewell) = (every(BEAT), every(Farewells::PAUSE));
-        Self { wall, beat, farewell, resumed, farewells, took_ms }
+        let master = wall.and_then(Wall::socket).and_then(|socket| join(socket).ok());
+        Self { wall, beat, farewell, resumed, farewells, took_ms, master }
     }
 
-    /// Waits for the next thing to do, and does it. For ever, where there is no wall. Cancel safe.
-    pub(crate) async fn look(&mut self) {
+    /// Waits for the next thing to do, and does it; until another server takes this one's place. For
+    /// ever, where there is no wall. Cancel safe.
+    pub(crate) async fn look(&mut self) -> Successor {
         let Some(wall) = self.wall else { return std::future::pending().await };
-        let busy = self.resumed.is_some() || self.farewells.is_some();
-        tokio::select! {
-            _ = self.beat.tick() => wall.beat(),
-            _ = self.farewell.tick(), if busy => self.see_off(wall),
+        loop {
+            let busy = self.resumed.is_some() || self.farewells.is_some();
+            tokio::select! {
+                _ = self.beat.tick() => wall.beat(),
+                _ = self.farewell.tick(), if busy => self.see_off(wall),
+                () = told(&self.master) => if let Some(successor) = wall.successor() {
+                    return successor;
+                }
+            }
         }
+    }
+
+    /// Takes over what another server hands over whose place this one takes.
+    pub(crate) fn take_over(&self, lots: &Arc<Lots>, homes: Vec<Home>) {
+        let Some(predecessor) = self.wall.and_then(Wall::predecessor) else { return };
+        let tell = |taken: TakenOver| {
+            let TakenOver { taken, refused } = taken;
+            log::info!(taken, refused; "the connections of the server before have come");
+        };
+        if let Err(err) = lots.take_over(predecessor, homes, tell) {
+            log::error!(err:%; "the connections of the server before are lost");
+        }
+    }
+
+    /// The end is meant.
+    pub(crate) fn plan(&self) {
+        self.wall.inspect(|wall| wall.plan());
     }
 
     fn see_off(&mut self, wall: &Wall) {
@@ -91,6 +126,25 @@ impl Survival {
             (Some(wall), None) => wall.plan(),
             (None, _) => {}
         }
+    }
+}
+
+// Its successor is unsafe. What that asks for holds: the socket is open as long as the process.
+#[expect(deprecated, reason = "the successor is unsafe")]
+fn join(socket: BorrowedFd<'static>) -> io::Result<AsyncFd<BorrowedFd<'static>>> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
+}
+
+/// Waits until the master may have said something. Cancel safe.
+async fn told(master: &Option<AsyncFd<BorrowedFd<'static>>>) {
+    let ready = match master {
+        Some(master) => master.readable().await,
+        None => std::future::pending().await,
+    };
+    match ready {
+        Ok(mut ready) => ready.clear_ready(),
+        // The reactor has ended, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     listener::{canonical, unix_path},
     socket::Socket,
 };
-use ripstop_survive::{Claims, Facts, Resting, claims};
+use ripstop_survive::{Claim, Claims, Facts, Resting, claims};
 use rustix::net::getsockname;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,10 +17,10 @@ use std::{
 };
 
 /// A listener that takes connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Home<'a> {
+#[derive(Clone, Debug)]
+pub struct Home {
     /// Where it listens.
-    pub address: &'a Address,
+    pub address: Address,
     /// Its number in the lots.
     pub number: u16,
     /// Its connections begin with a PROXY header, so that their peers are others than said.
@@ -30,7 +30,7 @@ pub struct Home<'a> {
 impl Lots {
     /// Parks what was left at rest by another process, evenly in all lots, and closes what belongs
     /// to none of the listeners. Returns how many were closed.
-    pub fn resume(&self, homes: &[Home<'_>]) -> usize {
+    pub fn resume(&self, homes: &[Home]) -> usize {
         let Some(claims) = claims() else { return 0 };
         let left: Vec<_> = claims.at_rest().filter(|at| at.parked).collect();
         let turns = (0..self.lots.len()).cycle();
@@ -46,14 +46,27 @@ impl Lots {
         claims: &'static Claims,
         at: &Resting,
         worker: usize,
-        homes: &[Home<'_>],
+        homes: &[Home],
     ) -> Option<()> {
         let (fd, claim) = claims.unpark(at.number, at.generation)?;
-        let Some(number) = home(&fd, &at.facts, homes) else {
+        self.take_in(fd, claim, worker, homes)
+    }
+
+    /// Parks a connection, which is busy by its claim, in the lot of this worker. `None`, and it is
+    /// closed, where it belongs to none of the listeners.
+    pub(super) fn take_in(
+        &self,
+        fd: OwnedFd,
+        claim: Claim,
+        worker: usize,
+        homes: &[Home],
+    ) -> Option<()> {
+        let facts = claim.facts();
+        let Some(number) = home(&fd, &facts, homes) else {
             claim.free();
             return None;
         };
-        let facts = Facts { server: self.server, listener: number, counted: false, ..at.facts };
+        let facts = Facts { server: self.server, listener: number, counted: false, ..facts };
         claim.set_facts(&facts);
         let Some(readmission) = self.readmission(&facts) else {
             claim.free();
@@ -73,12 +86,12 @@ impl Lots {
 }
 
 /// The number of the listener that a connection was accepted by.
-fn home(fd: &OwnedFd, facts: &Facts, homes: &[Home<'_>]) -> Option<u16> {
+fn home(fd: &OwnedFd, facts: &Facts, homes: &[Home]) -> Option<u16> {
     let local = getsockname(fd).ok()?;
     let home = match SocketAddr::try_from(local.clone()) {
         Ok(local) => {
             let local = canonical(local);
-            let is = |home: &&Home<'_>, wild| match home.address {
+            let is = |home: &&Home, wild| match &home.address {
                 Address::Tcp(at) => at.port() == local.port() && covers(at.ip(), local.ip(), wild),
                 Address::Unix(_) | Address::Inherited(_) => false,
             };
@@ -87,7 +100,7 @@ fn home(fd: &OwnedFd, facts: &Facts, homes: &[Home<'_>]) -> Option<u16> {
         }
         Err(_) => {
             let local = Address::Unix(unix_path(local).ok()?);
-            homes.iter().find(|home| *home.address == local)
+            homes.iter().find(|home| home.address == local)
         }
     }?;
     let peer = rustix::net::getpeername(fd).ok().flatten();

@@ -122,6 +122,11 @@ impl Word {
         self.0.store(word(state, generation), Release);
     }
 
+    /// The owner, for whom it must be busy, has given the connection to another process.
+    pub(crate) fn hand(&self, generation: u32) {
+        self.0.store(word(State::Handed, generation), Release);
+    }
+
     /// The owner is about to close the descriptor.
     pub(crate) fn free(&self) {
         loop {

@@ -5,10 +5,12 @@
 //! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
 //! of the server's table, which the keeper shares and the next server inherits.
 
+use super::wish::Wish;
 use crate::clock::{Clock, uptime};
 use rustix::{
+    io::pread,
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
-    mm::{MapFlags, ProtFlags, mmap},
+    mm::{MapFlags, ProtFlags, mmap, munmap},
 };
 use std::{
     io,
@@ -31,8 +33,11 @@ const YOUNG_MS: u64 = 200;
 /// Bytes of what a listener is known by. A Unix path alone has up to 108.
 const KEY: usize = 248;
 
-/// Whose memory this is, and the version of its layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x01");
+/// Whose memory this is, and the version of its layout, and of how connections are handed over.
+const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x02");
+
+/// Where in [`MAGIC`] the version is.
+const VERSION_AT: usize = 7;
 
 /// What is shared.
 #[derive(Debug)]
@@ -70,6 +75,12 @@ pub(super) struct Control {
     claims: AtomicI32,
     /// The number of the socket to the master, plus one.
     socket: AtomicI32,
+    /// The number of the socket over which the server before hands its connections over, plus one.
+    predecessor: AtomicI32,
+    /// Why the program could not be executed: the number of the error, or 0.
+    failed: AtomicI32,
+    /// What somebody wants of the master.
+    pub(super) wish: Wish,
     given: [Given; GIVEN],
     listeners: [Slot; LISTENERS],
 }
@@ -128,6 +139,26 @@ impl Control {
             let start = std::ptr::null_mut();
             let start = mmap(start, size_of::<Self>(), access, MapFlags::SHARED, memory, 0)?;
             Ok(&*start.cast::<Self>())
+        }
+    }
+
+    /// Ends the mapping.
+    ///
+    /// # Safety
+    ///
+    /// Nothing refers to it from now on.
+    #[expect(unsafe_code, reason = "shared memory is unmapped")]
+    pub(super) unsafe fn unmap(&'static self) {
+        // SAFETY: it was mapped with this length; the rest is the caller's word.
+        let _ = unsafe { munmap(std::ptr::from_ref(self).cast_mut().cast(), size_of::<Self>()) };
+    }
+
+    /// Passes on, to one that begins, what all of its master's have in common.
+    pub(super) fn bequeath(&self, next: &Self) {
+        next.master.store(self.master.load(Relaxed), Release);
+        next.generation.store(self.generation.load(Relaxed), Release);
+        for number in self.given() {
+            super::descriptor::borrow(number, |fd| next.give(fd, number));
         }
     }
 
@@ -197,6 +228,32 @@ impl Control {
 
     pub(super) fn set_socket(&self, number: RawFd) {
         self.socket.store(number + 1, Release);
+    }
+
+    pub(super) fn predecessor(&self) -> Option<RawFd> {
+        self.predecessor.load(Acquire).checked_sub(1).filter(|number| *number >= 0)
+    }
+
+    pub(super) fn set_predecessor(&self, number: Option<RawFd>) {
+        self.predecessor.store(number.map_or(0, |number| number + 1), Release);
+    }
+
+    /// The program cannot be executed.
+    pub(super) fn fail(&self, errno: i32) {
+        self.failed.store(errno, Release);
+    }
+
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        let errno = self.failed.load(Acquire);
+        (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+    }
+
+    /// Whether the memory is this kind of memory, of whatever version.
+    pub(super) fn is_any_version(memory: BorrowedFd<'_>) -> bool {
+        let mut magic = [0; size_of::<u64>()];
+        let ours = MAGIC.to_le_bytes();
+        pread(memory, &mut magic[..], 0).is_ok_and(|read| read == ours.len())
+            && magic[..VERSION_AT] == ours[..VERSION_AT]
     }
 
     /// Takes down a descriptor that every server gets. What does not fit closes at an exec.
