@@ -16,6 +16,7 @@ mod pid_file;
 mod redirect;
 mod serve;
 mod site;
+mod upgrade;
 mod welcome;
 
 use std::{
@@ -77,6 +78,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Config { what: Printed::Reference } => say(&config::reference()),
         Command::Reload { process } => say(&control::reload(&process.pid_file())?),
         Command::Stop { process, timeout } => say(&control::stop(&process.pid_file(), timeout)?),
+        Command::Upgrade { process, binary, timeout } => {
+            say(&upgrade::upgrade(&process.pid_file(), binary.as_deref(), timeout)?)
+        }
+        Command::Status { process } => say(&upgrade::status(&process.pid_file())?),
         Command::Completions { shell } => say(&arguments::completions(shell)),
         Command::Man => say(&arguments::manual().map_err(cannot_write)?),
     }

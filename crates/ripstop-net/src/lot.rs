@@ -67,7 +67,7 @@ enum Rule {
     /// They are parked.
     #[default]
     Park,
-    /// They go to another process.
+    /// They are parked until they go to another process.
     HandOver(Handover),
     /// They stay with their tasks.
     Stay,
@@ -197,20 +197,25 @@ impl Lots {
         self.lots.iter().map(|lot| lot.parked.load(Relaxed)).sum()
     }
 
-    /// Parks a connection at rest in the lot of the worker with this index, or hands it over, where
-    /// that is what becomes of them. It must be busy, by its claim. Gives it back where it has to
-    /// stay with a task: it has no claim, or bytes that were read of it; or the lots are closed.
+    /// Parks a connection at rest in the lot of the worker with this index. It must be busy, by its
+    /// claim. Gives it back where it has to stay with a task: it has no claim, or bytes that were
+    /// read of it; or the lots are closed.
     #[must_use]
     pub fn park(&self, stream: Stream, worker: usize) -> Option<Stream> {
         let Some(lot) = self.lots.get(worker) else { return Some(stream) };
         let _entering = lock(&lot.entering);
-        match &**self.rule.load() {
-            Rule::Park => {}
-            Rule::HandOver(handover) => return self.hand_over_one(stream, handover),
-            Rule::Stay => return Some(stream),
-        }
+        let rule = self.rule.load();
         match stream {
-            Stream::Plain(socket) => lot.enter(socket, worker).map(Stream::Plain),
+            stream if matches!(**rule, Rule::Stay) => Some(stream),
+            Stream::Plain(socket) => {
+                let back = lot.enter(socket, worker).map(Stream::Plain);
+                if let Rule::HandOver(handover) = &**rule {
+                    handover.sweep();
+                }
+                back
+            }
+            // Its session cannot go to another process.
+            Stream::Tls(_) if matches!(**rule, Rule::HandOver(_)) => Some(stream),
             Stream::Tls(tls) => lot.enter_tls(tls, worker).map(Stream::Tls),
         }
     }
@@ -278,14 +283,15 @@ impl Lots {
         self.close_where(|_, _, _| true);
     }
 
+    /// Closes the parked connections under TLS.
+    fn close_sessions(&self) {
+        let sessions = self.lots.iter().flat_map(|lot| lot.sessions_where(|_| true));
+        sessions.for_each(Stream::close);
+    }
+
     /// Closes those of which `goes` is true, by what is known of them, since when they are parked,
     /// and the time now.
     fn close_where(&self, goes: impl Fn(&Facts, Tick, Tick) -> bool) {
-        self.take_out(goes, Stream::close);
-    }
-
-    /// Takes those out of their lots of which `goes` is true.
-    fn take_out(&self, goes: impl Fn(&Facts, Tick, Tick) -> bool, mut to: impl FnMut(Stream)) {
         if self.parked() == 0 {
             return;
         }
@@ -303,7 +309,7 @@ impl Lots {
                 facts.is_some_and(|facts| goes(&facts, session.since, now))
             }));
             drop(entering);
-            out.into_iter().for_each(&mut to);
+            out.into_iter().for_each(Stream::close);
         }
     }
 
@@ -312,14 +318,19 @@ impl Lots {
         let (fd, claim) = claims()?.unpark(number, generation)?;
         lot.parked.fetch_sub(1, Relaxed);
         let (facts, worker) = (claim.facts(), claim.worker());
-        let Some(readmission) = self.readmission(&facts) else {
+        let Some(ticket) = self.place(&facts) else {
             claim.free();
             return None;
         };
-        let client = facts.peer.map(|peer| peer.ip()).filter(|_| facts.counted);
-        let ticket = Ticket::kept(readmission.connections().clone(), client);
         let socket = Socket::resumed(fd, Some(claim), &facts, ticket);
         Some(Stream::Plain(socket.registered_in(worker)))
+    }
+
+    /// The place that a parked connection has kept; `None` if its listener is gone.
+    fn place(&self, facts: &Facts) -> Option<Ticket> {
+        let readmission = self.readmission(facts)?;
+        let client = facts.peer.map(|peer| peer.ip()).filter(|_| facts.counted);
+        Some(Ticket::kept(readmission.connections().clone(), client))
     }
 
     /// A connection that is at rest no longer goes on as a task of `worker`.

@@ -171,17 +171,6 @@ impl Socket {
         }
     }
 
-    /// The descriptor and its claim, for another process: the place among the connections is free
-    /// from now on. `None`, and the connection is closed, where it has no claim or something of it
-    /// was read.
-    pub(crate) fn into_parts(mut self) -> Option<(OwnedFd, Claim)> {
-        if self.has_read_ahead() || self.leave_reactor().is_err() {
-            return None;
-        }
-        let (claim, Inner::Direct(fd, _)) = (self.claim.take()?, self.stream) else { return None };
-        Some((fd, ManuallyDrop::new(claim).0))
-    }
-
     /// Remembers that the descriptor is known to the lot of this worker.
     pub(crate) fn registered_in(mut self, worker: usize) -> Self {
         self.lot = u16::try_from(worker).ok();

@@ -48,6 +48,9 @@ struct Header {
 /// The version of the layout, as a process reads it that did not write the memory.
 const LAYOUT: u32 = 1;
 
+/// The number of no server.
+const NO_SERVER: u16 = u16::MAX;
+
 /// One connection.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -121,6 +124,44 @@ impl Claims {
         Some(Claim { entry, number, generation })
     }
 
+    /// Claims a connection at rest that has just come from another process: it is parked, and
+    /// belongs to no server. `None`, and it is closed, for a descriptor beyond the table.
+    pub(crate) fn adopt(&'static self, fd: OwnedFd, facts: &Facts) -> Option<Resting> {
+        let facts = Facts { server: NO_SERVER, ..*facts };
+        let number = fd.as_raw_fd();
+        let entry = self.entry(number)?;
+        self.header.used.fetch_max(u32::try_from(number).ok()? + 1, Relaxed);
+        entry.write(&facts);
+        let since = Tick::now();
+        entry.since.store(since.0, Relaxed);
+        // Not to be closed: the claim owns it from now on.
+        let _ = fd.into_raw_fd();
+        let generation = entry.word.begin_parked();
+        let worker = entry.worker.load(Relaxed);
+        Some(Resting { number, generation, worker, parked: true, since, facts })
+    }
+
+    /// Does something with a parked connection, which stays so: its rest begins now. `None` if it is
+    /// not parked any more. The caller sees to it that nobody unparks it meanwhile.
+    pub fn visit<T>(
+        &'static self,
+        at: &Resting,
+        visit: impl FnOnce(BorrowedFd<'_>, Claim) -> T,
+    ) -> Option<T> {
+        let (number, generation) = (at.number, at.generation);
+        let entry = self.entry(number)?;
+        let is_parked =
+            entry.word.state() == State::Parked && entry.word.generation() == generation;
+        if !is_parked {
+            return None;
+        }
+        entry.since.store(Tick::now().0, Relaxed);
+        // SAFETY: a parked claim owns its descriptor, which stays open as long as it is parked.
+        #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        Some(visit(fd, Claim { entry, number, generation }))
+    }
+
     /// Takes a parked connection out of its claim: the descriptor, and the claim, which is busy
     /// now. `None` if somebody else was faster.
     pub fn unpark(&'static self, number: RawFd, generation: u32) -> Option<(OwnedFd, Claim)> {
@@ -128,6 +169,20 @@ impl Claims {
         let generation = entry.word.unpark(generation)?;
         // SAFETY: a parked claim owns its descriptor, which `Claim::park` took out of an `OwnedFd`,
         // and the compare-and-swap gives it to one caller.
+        #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
+        let fd = unsafe { OwnedFd::from_raw_fd(number) };
+        Some((fd, Claim { entry, number, generation }))
+    }
+
+    /// Takes a parked connection for another process: the descriptor, which is to be closed here
+    /// after that, and the claim. `None` if somebody else was faster.
+    pub(crate) fn hand(&'static self, at: &Resting) -> Option<(OwnedFd, Claim)> {
+        let (number, generation) = (at.number, at.generation);
+        let entry = self.entry(number)?;
+        if !entry.word.hand(generation) {
+            return None;
+        }
+        // SAFETY: as in `Claims::unpark`.
         #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
         let fd = unsafe { OwnedFd::from_raw_fd(number) };
         Some((fd, Claim { entry, number, generation }))
@@ -261,11 +316,6 @@ impl Claim {
         // Not to be closed: the claim owns it from now on.
         let _ = fd.into_raw_fd();
         self.entry.word.park(self.generation);
-    }
-
-    /// The connection is about to go to another process. It has to be busy.
-    pub(crate) fn hand(self) {
-        self.entry.word.hand(self.generation);
     }
 
     /// Gives the claim up, just before the descriptor is closed.

@@ -11,5 +11,6 @@ mod wall;
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;
 pub use wall::{
-    Death, Farewells, Kept, Predecessor, Resumed, Successor, Wall, Wanted, enter, enter_with, wall,
+    Connections, Death, Farewells, Kept, Outside, Predecessor, Resumed, Role, ServerSeen,
+    Successor, Upgraded, Wall, Wanted, enter, enter_with, wall,
 };

@@ -13,11 +13,14 @@ mod descriptor;
 mod keeper;
 mod launch;
 mod master;
+mod outside;
 mod resume;
 mod shed;
 mod transfer;
 mod wish;
 
+pub use control::Role;
+pub use outside::{Connections, Outside, ServerSeen, Upgraded};
 pub use resume::{Farewells, Resumed};
 pub use transfer::{Predecessor, Successor};
 
@@ -321,10 +324,15 @@ impl Wall {
 
     /// The server that takes this one's place, once it serves and the master has said so: from now
     /// on what this one leaves behind is the other's.
-    pub fn successor(&self) -> Option<Successor> {
-        let passed = master::passed(self.master.as_ref()?).ok()??;
-        self.leaves.store(true, Relaxed);
-        Some(Successor::new(passed))
+    ///
+    /// # Errors
+    ///
+    /// When the master has ended, and says nothing any more.
+    pub fn successor(&self) -> io::Result<Option<Successor>> {
+        let Some(master) = &self.master else { return Ok(None) };
+        let passed = master::passed(master)?;
+        self.leaves.fetch_or(passed.is_some(), Relaxed);
+        Ok(passed.map(Successor::new))
     }
 
     /// Whether another server has taken this one's place.

@@ -269,7 +269,8 @@ impl Crew {
         self.list().iter().chain(retired.iter()).cloned().collect()
     }
 
-    /// Puts a fresh worker in the place of the one at this index, which keeps its connections.
+    /// Puts a fresh worker in the place of the one at this index, which keeps its connections
+    /// until they are at rest.
     /// Called by one thread at a time.
     pub(crate) fn rebuild(&self, index: usize) -> Result<(), Error> {
         let fresh = Worker::start(index, self)?;

@@ -60,7 +60,10 @@ pub mod workers {
 /// [`Server::run`] enters it by itself. A program that opens much before it runs its server enters
 /// it first thing, so that this happens in the server alone.
 pub mod wall {
-    pub use ripstop_survive::{Death, Wall, Wanted, enter, enter_with, wall as entered};
+    pub use ripstop_survive::{
+        Connections, Death, Outside, Role, ServerSeen, Upgraded, Wall, Wanted, enter, enter_with,
+        wall as entered,
+    };
 }
 
 /// The README's examples compile.

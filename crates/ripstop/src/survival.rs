@@ -77,8 +77,11 @@ impl Survival {
             tokio::select! {
                 _ = self.beat.tick() => wall.beat(),
                 _ = self.farewell.tick(), if busy => self.see_off(wall),
-                () = told(&self.master) => if let Some(successor) = wall.successor() {
-                    return successor;
+                () = told(&self.master) => match wall.successor() {
+                    Ok(Some(successor)) => return successor,
+                    Ok(None) => {}
+                    // It has ended.
+                    Err(_) => self.master = None,
                 }
             }
         }

@@ -3,27 +3,34 @@
 //!
 //! A thread of its own writes, another one reads: both wait for each other, and nobody else does.
 
-use super::{Home, Lots, Rule};
-use crate::stream::Stream;
-use ripstop_survive::{Claim, Predecessor, Successor, claims};
+use super::{Home, Lots, Rule, lock};
+use ripstop_survive::{Predecessor, Successor};
 use std::{
     io,
-    os::fd::OwnedFd,
     sync::{
-        Arc,
+        Arc, Weak,
+        atomic::Ordering::Relaxed,
         mpsc::{self, Receiver, Sender},
     },
     thread,
 };
 use tokio::sync::oneshot;
 
-/// What is to go to another process.
+/// Where the thread is told that something is to go to another process.
 pub(super) struct Handover(Sender<Order>);
 
 enum Order {
-    Give(OwnedFd, Claim),
-    /// To say when all before it has gone.
+    /// Something was parked.
+    Sweep,
+    /// To say when all that was parked before has gone.
     Tell(oneshot::Sender<HandedOver>),
+}
+
+impl Handover {
+    pub(super) fn sweep(&self) {
+        // The thread ends with the lots.
+        let _ = self.0.send(Order::Sweep);
+    }
 }
 
 /// What has gone to another process.
@@ -45,20 +52,22 @@ pub struct TakenOver {
 }
 
 impl Lots {
-    /// Gives all that are parked to another process, and from now on whatever comes to rest. Those
-    /// that cannot go, since they are under TLS, are closed then.
+    /// Gives all that are parked to another process, and from now on whatever is parked, on a thread
+    /// of its own. Until they go they are parked as any other, so that a death costs nothing. Those
+    /// under TLS cannot go: they are closed, or stay with their tasks.
     ///
     /// # Errors
     ///
     /// When there is no thread for it; nothing has changed then.
-    pub fn hand_over(&self, successor: Successor) -> io::Result<()> {
+    pub fn hand_over(self: &Arc<Self>, successor: Successor) -> io::Result<()> {
         let (orders, taken) = mpsc::channel();
-        thread::Builder::new().name("rip-handover".into()).spawn(move || write(&successor, taken))?;
-        self.rule.store(Arc::new(Rule::HandOver(Handover(orders))));
-        let rule = self.rule.load_full();
-        if let Rule::HandOver(handover) = &*rule {
-            self.take_out(|_, _, _| true, |stream| drop(self.hand_over_one(stream, handover)));
-        }
+        let lots = Arc::downgrade(self);
+        let work = move || write(&lots, &successor, taken);
+        thread::Builder::new().name("rip-handover".into()).spawn(work)?;
+        let handover = Handover(orders);
+        handover.sweep();
+        self.rule.store(Arc::new(Rule::HandOver(handover)));
+        self.close_sessions();
         Ok(())
     }
 
@@ -79,20 +88,28 @@ impl Lots {
         told.await.unwrap_or_default()
     }
 
-    /// The connection is closed here, whatever becomes of it.
-    pub(super) fn hand_over_one(&self, stream: Stream, handover: &Handover) -> Option<Stream> {
-        match stream {
-            Stream::Plain(socket) => {
-                let lot = socket.lot().and_then(|worker| self.lots.get(worker));
-                if let Some((fd, claim)) = socket.into_parts() {
-                    lot.inspect(|lot| lot.forget(&fd));
-                    // Without a thread it is closed, as it is when nobody takes it.
-                    let _ = handover.0.send(Order::Give(fd, claim));
+    /// Gives what is parked.
+    fn give(&self, successor: &Successor, done: &mut HandedOver) {
+        for (index, lot) in self.lots.iter().enumerate() {
+            // Whatever is parked by now is watched, too.
+            drop(lock(&lot.entering));
+            for at in self.at_rest(index).filter(|at| at.parked) {
+                let Some(place) = self.place(&at.facts) else { continue };
+                match successor.give(&at, |fd| lot.forget(fd)) {
+                    Ok(true) => done.given += 1,
+                    // Its place is that of the connection that goes on here.
+                    Ok(false) => {
+                        place.leave_behind();
+                        continue;
+                    }
+                    Err(err) => {
+                        log::debug!(err:%; "a connection was not handed over");
+                        done.lost += 1;
+                    }
                 }
+                lot.parked.fetch_sub(1, Relaxed);
             }
-            tls @ Stream::Tls(_) => tls.close(),
         }
-        None
     }
 
     /// Parks what another process hands over, evenly in all lots, until that has ended; on a thread
@@ -108,46 +125,37 @@ impl Lots {
         told: impl FnOnce(TakenOver) + Send + 'static,
     ) -> io::Result<()> {
         let lots = self.clone();
-        let work = move || told(lots.read(&predecessor, &homes));
+        let work = move || told(lots.read(predecessor, &homes));
         thread::Builder::new().name("rip-takeover".into()).spawn(work).map(drop)
     }
 
-    fn read(&self, predecessor: &Predecessor, homes: &[Home]) -> TakenOver {
+    fn read(&self, mut predecessor: Predecessor, homes: &[Home]) -> TakenOver {
         let mut taken = TakenOver::default();
         for worker in (0..self.lots.len()).cycle() {
-            let (fd, facts) = match predecessor.take() {
-                Ok(Some(connection)) => connection,
+            let is_in = match predecessor.take() {
+                Ok(Some(at)) => self.take_in(&at, worker, homes),
                 Ok(None) => break,
                 Err(err) => {
                     log::debug!(err:%; "a connection was not taken over");
-                    taken.refused += 1;
-                    continue;
+                    false
                 }
             };
-            let claim = claims().and_then(|claims| claims.begin(&fd, &facts));
-            match claim.and_then(|claim| self.take_in(fd, claim, worker, homes)) {
-                Some(()) => taken.taken += 1,
-                None => taken.refused += 1,
-            }
+            taken.taken += usize::from(is_in);
+            taken.refused += usize::from(!is_in);
         }
         taken
     }
 }
 
-/// Gives what is to go, until there is nothing more.
-fn write(successor: &Successor, orders: Receiver<Order>) {
+/// Gives what is parked each time that it is told so.
+fn write(lots: &Weak<Lots>, successor: &Successor, orders: Receiver<Order>) {
     let mut done = HandedOver::default();
     for order in orders {
-        match order {
-            Order::Give(fd, claim) => match successor.give(fd, claim) {
-                Ok(()) => done.given += 1,
-                Err(err) => {
-                    log::debug!(err:%; "a connection was not handed over");
-                    done.lost += 1;
-                }
-            },
+        let Some(lots) = lots.upgrade() else { return };
+        lots.give(successor, &mut done);
+        if let Order::Tell(told) = order {
             // Whoever asked may not wait any more.
-            Order::Tell(told) => drop(told.send(done)),
+            let _ = told.send(done);
         }
     }
 }

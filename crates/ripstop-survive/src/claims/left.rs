@@ -26,7 +26,7 @@ impl Claims {
     }
 
     /// The table in the memory, if it is one of this version.
-    fn open(memory: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn open(memory: OwnedFd) -> io::Result<Self> {
         let size = usize::try_from(fstat(&memory)?.st_size).unwrap_or(0);
         let sealed = fcntl_get_seals(&memory)?.contains(SealFlags::SHRINK | SealFlags::GROW);
         let entries = size.saturating_sub(size_of::<Header>()) / size_of::<Entry>();
@@ -53,6 +53,19 @@ impl Claims {
             let generation = entry.word.generation();
             (entry.word.state(), Claim { entry, number, generation })
         })
+    }
+
+    /// Counts the connections, by what their claims say.
+    pub(crate) fn count(&self, idle: &mut usize, parked: &mut usize, busy: &mut usize) {
+        let used = self.header.used.load(Relaxed) as usize;
+        for entry in self.entries.iter().take(used) {
+            match entry.word.state() {
+                State::Free | State::Handed => {}
+                State::Idle | State::Taking => *idle += 1,
+                State::Parked => *parked += 1,
+                State::Busy | State::Started => *busy += 1,
+            }
+        }
     }
 
     fn numbered(&'static self) -> impl Iterator<Item = (RawFd, &'static Entry)> {

@@ -79,6 +79,13 @@ impl Word {
         next
     }
 
+    /// A connection at rest comes, which has no task.
+    pub(crate) fn begin_parked(&self) -> u32 {
+        let next = self.generation().wrapping_add(1);
+        self.0.store(word(State::Parked, next), Release);
+        next
+    }
+
     /// The owner is certain that nothing is owed and nothing of a next request was read.
     pub(crate) fn rest(&self, generation: u32) {
         self.0.store(word(State::Idle, generation), Release);
@@ -122,9 +129,9 @@ impl Word {
         self.0.store(word(state, generation), Release);
     }
 
-    /// The owner, for whom it must be busy, has given the connection to another process.
-    pub(crate) fn hand(&self, generation: u32) {
-        self.0.store(word(State::Handed, generation), Release);
+    /// Takes a parked connection for another process.
+    pub(crate) fn hand(&self, generation: u32) -> bool {
+        self.swap(State::Parked, State::Handed, generation, generation)
     }
 
     /// The owner is about to close the descriptor.

@@ -8,8 +8,8 @@
 use super::wish::Wish;
 use crate::clock::{Clock, uptime};
 use rustix::{
-    io::pread,
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
+    io::pread,
     mm::{MapFlags, ProtFlags, mmap, munmap},
 };
 use std::{
@@ -79,10 +79,23 @@ pub(super) struct Control {
     predecessor: AtomicI32,
     /// Why the program could not be executed: the number of the error, or 0.
     failed: AtomicI32,
+    /// What the server is there for; a [`Role`].
+    role: AtomicU32,
     /// What somebody wants of the master.
     pub(super) wish: Wish,
     given: [Given; GIVEN],
     listeners: [Slot; LISTENERS],
+}
+
+/// What a server is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It serves, or is about to.
+    Serves,
+    /// It is to take the place of the one that serves.
+    Starts,
+    /// Its place was taken: it hands its connections over, and ends.
+    Leaves,
 }
 
 /// A descriptor that the start was given: its number plus one, and the file, since the number may
@@ -155,6 +168,7 @@ impl Control {
 
     /// Passes on, to one that begins, what all of its master's have in common.
     pub(super) fn bequeath(&self, next: &Self) {
+        next.set_role(Role::Starts);
         next.master.store(self.master.load(Relaxed), Release);
         next.generation.store(self.generation.load(Relaxed), Release);
         for number in self.given() {
@@ -236,6 +250,27 @@ impl Control {
 
     pub(super) fn set_predecessor(&self, number: Option<RawFd>) {
         self.predecessor.store(number.map_or(0, |number| number + 1), Release);
+    }
+
+    pub(super) fn role(&self) -> Role {
+        match self.role.load(Acquire) {
+            1 => Role::Starts,
+            2 => Role::Leaves,
+            _ => Role::Serves,
+        }
+    }
+
+    pub(super) fn set_role(&self, role: Role) {
+        self.role.store(role as u32, Release);
+    }
+
+    /// The server and its keeper.
+    pub(super) fn processes(&self) -> (i32, i32) {
+        (self.server.load(Relaxed), self.keeper.load(Relaxed))
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Relaxed)
     }
 
     /// The program cannot be executed.

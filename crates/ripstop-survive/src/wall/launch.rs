@@ -114,6 +114,9 @@ impl Launch {
         // SAFETY: both lists end with a null pointer, and all texts with a zero.
         unsafe {
             execve(self.path, self.arguments, self.environment);
+            if self.program < 0 {
+                return;
+            }
             let (empty, whole) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
             let (call, program) = (libc::SYS_execveat, self.program);
             libc::syscall(call, program, empty, self.arguments, self.environment, whole);

@@ -80,10 +80,14 @@ pub(super) fn pass(server: impl AsFd, passed: BorrowedFd<'_>) -> rustix::io::Res
     tell(server, 0, "", Some(passed))
 }
 
-/// What the master has passed, if it has. Blocks no more than the socket does.
+/// What the master has passed, if it has; an error when there is nobody any more.
 pub(in super::super) fn passed(master: impl AsFd) -> rustix::io::Result<Option<OwnedFd>> {
-    let mut bytes = [0; MESSAGE];
-    Ok(receive(master, &mut bytes)?.1)
+    match receive(master, &mut [0; MESSAGE]) {
+        Ok((0, _)) => Err(Errno::PIPE),
+        Ok((_, passed)) => Ok(passed),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(err) => Err(err),
+    }
 }
 
 /// Takes what the server says; an error when there is nobody any more.

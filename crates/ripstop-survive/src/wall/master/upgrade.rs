@@ -4,7 +4,10 @@ use super::{
     Common,
     ward::{Fate, Ward},
 };
-use crate::wall::{control::now, wish::Stage};
+use crate::wall::{
+    control::{Role, now},
+    wish::Stage,
+};
 use rustix::process::{Pid, Signal};
 use std::os::fd::OwnedFd;
 
@@ -50,8 +53,10 @@ impl Upgrade {
     /// Takes the place of the ward that serves, which is returned: it has been told to leave.
     pub(super) fn take_place(self, of: &mut Ward) -> Ward {
         let mut old = std::mem::replace(of, self.ward);
-        old.control.wish.set_stage(Stage::Done);
+        old.control.set_role(Role::Leaves);
+        of.control.set_role(Role::Serves);
         old.leave(self.to);
+        old.control.wish.set_stage(Stage::Done);
         old
     }
 

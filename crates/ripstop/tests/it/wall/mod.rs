@@ -8,3 +8,4 @@ mod family;
 mod kills;
 mod kinds;
 mod replaced;
+mod upgrades;
