@@ -186,10 +186,18 @@ impl Lots {
     }
 
     /// The connections at rest of the worker with this index.
-    fn at_rest(&self, worker: usize) -> impl Iterator<Item = Resting> {
-        let of =
-            move |at: &Resting| at.facts.server == self.server && usize::from(at.worker) == worker;
-        claims().into_iter().flat_map(Claims::at_rest).filter(of)
+    fn at_rest_of(&self, worker: usize) -> impl Iterator<Item = Resting> {
+        self.all_at_rest().filter(move |at| usize::from(at.worker) == worker)
+    }
+
+    fn all_at_rest(&self) -> impl Iterator<Item = Resting> {
+        let ours = |at: &Resting| at.facts.server == self.server;
+        claims().into_iter().flat_map(Claims::at_rest).filter(ours)
+    }
+
+    /// How many connections in clear text are at rest, parked or not.
+    pub fn at_rest(&self) -> usize {
+        self.all_at_rest().count()
     }
 
     /// How many connections are parked.
@@ -197,8 +205,9 @@ impl Lots {
         self.lots.iter().map(|lot| lot.parked.load(Relaxed)).sum()
     }
 
-    /// Parks a connection at rest in the lot of the worker with this index. It must be busy, by its
-    /// claim. Gives it back where it has to stay with a task: it has no claim, or bytes that were
+    /// Parks a connection at rest in the lot of the worker with this index. By its claim it may be
+    /// idle, so that it is not lost with the process for a moment; whoever has taken it keeps it.
+    /// Gives it back where it has to stay with a task: it has no claim, or bytes that were
     /// read of it; or the lots are closed.
     #[must_use]
     pub fn park(&self, stream: Stream, worker: usize) -> Option<Stream> {
@@ -246,7 +255,7 @@ impl Lots {
     /// worker `to`. Returns how many.
     fn rescue(&self, from: usize, to: &Arc<Worker>) -> usize {
         let Some(claims) = claims() else { return 0 };
-        let idle = self.at_rest(from).filter(|at| !at.parked);
+        let idle = self.at_rest_of(from).filter(|at| !at.parked);
         let mut rescued = 0;
         for at in idle {
             // What is beyond the numbers of listeners is nobody's.
@@ -299,7 +308,7 @@ impl Lots {
         for (index, lot) in self.lots.iter().enumerate() {
             let entering = lock(&lot.entering);
             let mut out = Vec::new();
-            for at in self.at_rest(index).filter(|at| at.parked) {
+            for at in self.at_rest_of(index).filter(|at| at.parked) {
                 if goes(&at.facts, at.since, now) {
                     out.extend(self.unpark(lot, at.number, at.generation));
                 }
@@ -386,7 +395,10 @@ impl Lot {
         }
         claim.belongs_to(worker);
         self.parked.fetch_add(1, Relaxed);
-        socket.park();
+        if let Err(lost) = socket.park() {
+            self.parked.fetch_sub(1, Relaxed);
+            self.forget(&lost);
+        }
         None
     }
 

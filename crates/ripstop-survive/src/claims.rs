@@ -177,12 +177,18 @@ impl Claims {
     /// Takes a parked connection for another process: the descriptor, which is to be closed here
     /// after that, and the claim. `None` if somebody else was faster.
     pub(crate) fn hand(&'static self, at: &Resting) -> Option<(OwnedFd, Claim)> {
-        let (number, generation) = (at.number, at.generation);
+        self.entry(at.number)?.word.hand(at.generation).then_some(())?;
+        self.handing(at.number)
+    }
+
+    /// The same, of a connection for which that was begun by a process that died.
+    pub(crate) fn handing(&'static self, number: RawFd) -> Option<(OwnedFd, Claim)> {
         let entry = self.entry(number)?;
-        if !entry.word.hand(generation) {
+        if entry.word.state() != State::Handing {
             return None;
         }
-        // SAFETY: as in `Claims::unpark`.
+        let generation = entry.word.generation();
+        // SAFETY: as in `Claims::unpark`; whoever hands connections over is one thread.
         #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
         let fd = unsafe { OwnedFd::from_raw_fd(number) };
         Some((fd, Claim { entry, number, generation }))
@@ -305,17 +311,25 @@ impl Claim {
     }
 
     /// Gives the descriptor, which must be the claim's own, to the claim. From now on
-    /// [`Claims::unpark`] has it. The connection has to be busy.
+    /// [`Claims::unpark`] has it. The connection has to be busy, or idle: then somebody else may have
+    /// taken it, and the descriptor comes back to be closed, without the claim.
+    ///
+    /// # Errors
+    ///
+    /// The connection has gone to somebody else.
     ///
     /// # Panics
     ///
     /// When the descriptor is another one.
-    pub fn park(self, fd: OwnedFd) {
+    pub fn park(self, fd: OwnedFd) -> Result<(), OwnedFd> {
         assert_eq!(fd.as_raw_fd(), self.number, "a claim is of one descriptor");
         self.entry.since.store(Tick::now().0, Relaxed);
+        if !self.entry.word.park(self.generation) {
+            return Err(fd);
+        }
         // Not to be closed: the claim owns it from now on.
         let _ = fd.into_raw_fd();
-        self.entry.word.park(self.generation);
+        Ok(())
     }
 
     /// Gives the claim up, just before the descriptor is closed.

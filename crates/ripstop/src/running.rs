@@ -30,7 +30,7 @@ use tokio::{
         mpsc::{self, error::TrySendError},
         watch,
     },
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 /// How often certificate files are looked at.
@@ -42,6 +42,12 @@ const CUT_TIME: Duration = Duration::from_millis(500);
 
 /// How long requests may take to finish when the process asks to be replaced.
 const SURRENDER_TIME: Duration = Duration::from_secs(1);
+
+/// How long a hand-over waits for connections at rest, until a death is not answered any more.
+const REST_TIME: Duration = Duration::from_secs(1);
+
+/// How often it is looked, in a hand-over, whether all have gone.
+const HANDOVER_LOOK: Duration = Duration::from_millis(5);
 
 /// How long connections that never came to rest have, at the end of a hand-over, to be told that
 /// they end.
@@ -547,17 +553,43 @@ impl<S: Handler + Sync> Main<S> {
             return;
         }
         self.workers.end(Ending::MoveOn);
+        // Bounded, since clients go on coming.
+        let _ = timeout(REST_TIME, self.rest_has_gone()).await;
         let HandedOver { given, lost } = self.lots.handed_over().await;
         log::info!(given, lost; "another server has taken the place of this one");
         self.survival.plan();
         let closing = self.gates.close();
         let patience = self.options.drain.saturating_sub(GOODBYE_TIME);
+        let mut stages = self.stages.clone();
         tokio::select! {
-            _ = drained(closing, &self.workers, patience) => {}
-            () = reached(&mut self.stages, Stage::Draining) => {}
+            _ = timeout(patience, self.handed_over(closing)) => {}
+            () = reached(&mut stages, Stage::Draining) => {}
         }
         let HandedOver { given, lost } = self.lots.handed_over().await;
         log::info!(given, lost; "all connections that can have gone to the other server");
+    }
+
+    /// Waits until no connection is at rest.
+    async fn rest_has_gone(&self) {
+        self.lots.handed_over().await;
+        while self.lots.at_rest() > 0 {
+            sleep(HANDOVER_LOOK).await;
+            self.lots.handed_over().await;
+        }
+    }
+
+    /// Waits until no connection is left.
+    async fn handed_over(&self, closing: Closing) {
+        closing.wait(CLOSE_PATIENCE).await;
+        loop {
+            self.workers.drained(self.options.drain).await;
+            self.lots.handed_over().await;
+            // One that was parked may have had a request once more.
+            if self.gates.connections().counts().open == 0 {
+                return;
+            }
+            sleep(HANDOVER_LOOK).await;
+        }
     }
 
     /// Lets what runs finish, for as long as that may take.

@@ -93,7 +93,7 @@ impl Lots {
         for (index, lot) in self.lots.iter().enumerate() {
             // Whatever is parked by now is watched, too.
             drop(lock(&lot.entering));
-            for at in self.at_rest(index).filter(|at| at.parked) {
+            for at in self.at_rest_of(index).filter(|at| at.parked) {
                 let Some(place) = self.place(&at.facts) else { continue };
                 match successor.give(&at, |fd| lot.forget(fd)) {
                     Ok(true) => done.given += 1,
@@ -150,6 +150,10 @@ impl Lots {
 /// Gives what is parked each time that it is told so.
 fn write(lots: &Weak<Lots>, successor: &Successor, orders: Receiver<Order>) {
     let mut done = HandedOver::default();
+    match successor.give_left() {
+        Ok(given) => done.given += given,
+        Err(err) => log::debug!(err:%; "what was about to be handed over was not"),
+    }
     for order in orders {
         let Some(lots) = lots.upgrade() else { return };
         lots.give(successor, &mut done);

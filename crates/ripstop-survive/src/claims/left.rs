@@ -55,6 +55,18 @@ impl Claims {
         })
     }
 
+    /// The descriptors of connections that are on their way to another process.
+    pub(crate) fn left_handing(&'static self) -> impl Iterator<Item = RawFd> {
+        let handing = |entry: &Entry| entry.word.state() == State::Handing;
+        self.numbered().filter_map(move |(number, entry)| handing(entry).then_some(number))
+    }
+
+    /// The descriptors that somebody has claimed.
+    pub(crate) fn claimed(&'static self) -> impl Iterator<Item = RawFd> {
+        let claimed = |entry: &Entry| entry.word.state() != State::Free;
+        self.numbered().filter_map(move |(number, entry)| claimed(entry).then_some(number))
+    }
+
     /// Counts the connections, by what their claims say.
     pub(crate) fn count(&self, idle: &mut usize, parked: &mut usize, busy: &mut usize) {
         let used = self.header.used.load(Relaxed) as usize;
@@ -62,7 +74,7 @@ impl Claims {
             match entry.word.state() {
                 State::Free | State::Handed => {}
                 State::Idle | State::Taking => *idle += 1,
-                State::Parked => *parked += 1,
+                State::Parked | State::Handing => *parked += 1,
                 State::Busy | State::Started => *busy += 1,
             }
         }
@@ -77,7 +89,7 @@ impl Claims {
 impl Claim {
     /// The claim owns its descriptor, which it was left with. As [`Claim::park`].
     pub(crate) fn park_in_place(self) {
-        self.entry.word.park(self.generation);
+        self.entry.word.park_in_place(self.generation);
     }
 
     /// The number of the descriptor.

@@ -5,7 +5,10 @@ use super::{
     wish::Stage,
 };
 use crate::claims::Claims;
-use rustix::fs::{Mode, OFlags, open, readlink};
+use rustix::{
+    fs::{Mode, OFlags, open, readlink},
+    io::Errno,
+};
 use std::{
     ffi::OsStr,
     fs, io,
@@ -135,6 +138,10 @@ fn memories(process: i32, name: &str) -> io::Result<Vec<OwnedFd>> {
         link.is_ok_and(|link| link.as_bytes().starts_with(name.as_bytes()))
     };
     let paths = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let open = |path: PathBuf| open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-    paths.filter(|path| is_meant(path)).map(|path| Ok(open(path)?)).collect()
+    let open = |path: PathBuf| match open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        // It was closed meanwhile.
+        Err(Errno::NOENT) => None,
+        opened => Some(opened.map_err(io::Error::from)),
+    };
+    paths.filter(|path| is_meant(path)).filter_map(open).collect()
 }

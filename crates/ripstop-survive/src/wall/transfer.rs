@@ -1,11 +1,12 @@
 //! Connections on their way from a server to the one that takes its place.
 //!
-//! Each is one message: the descriptor, and what is known of it. Its claim says [`State::Handed`]
-//! before the message is sent, so that no death in the middle leaves it with two owners (it may cost
-//! the one connection that is between the two); what was sent is in the kernel, and is not lost with
-//! either of them.
+//! Each is one message: the descriptor, and what is known of it. Its claim says [`State::Handing`]
+//! before the message is sent, and the receiver claims it before the message is taken, so that a death
+//! at any time leaves it with one owner: whoever goes on for the dead sends it again, or takes it again,
+//! and the receiver knows it by its socket. What was sent is in the kernel, and is not lost with either
+//! of them.
 //!
-//! [`State::Handed`]: crate::State::Handed
+//! [`State::Handing`]: crate::State::Handing
 
 use super::descriptor::borrow;
 use crate::claims::{Claims, Facts, Resting, claims};
@@ -48,18 +49,35 @@ impl Successor {
     ///
     /// When the other server is gone for good; the connection is closed then.
     pub fn give(&self, at: &Resting, forget: impl FnOnce(BorrowedFd<'_>)) -> io::Result<bool> {
-        let Some((fd, claim)) = claims().and_then(|claims| claims.hand(at)) else {
-            return Ok(false);
-        };
+        let taken = claims().and_then(|claims| claims.hand(at));
+        let Some((fd, claim)) = taken else { return Ok(false) };
         forget(fd.as_fd());
-        let sent = self.send(&fd, &at.facts);
+        let sent = self.send(&fd, &claim.facts(), false);
         claim.free();
         Ok(sent.map(|()| true)?)
     }
 
-    fn send(&self, fd: &OwnedFd, facts: &Facts) -> rustix::io::Result<()> {
-        let bytes = facts.to_bytes();
-        let (parts, descriptors) = ([IoSlice::new(&bytes)], [fd.as_fd()]);
+    /// Hands those over that a dead process was about to. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`Successor::give`].
+    pub fn give_left(&self) -> io::Result<usize> {
+        let Some(claims) = claims() else { return Ok(0) };
+        let left: Vec<_> = claims.left_handing().filter_map(|at| claims.handing(at)).collect();
+        let count = left.len();
+        for (fd, claim) in left {
+            let sent = self.send(&fd, &claim.facts(), true);
+            claim.free();
+            sent?;
+        }
+        Ok(count)
+    }
+
+    /// `again`: the other one may have it already.
+    fn send(&self, fd: &OwnedFd, facts: &Facts, again: bool) -> rustix::io::Result<()> {
+        let (bytes, again) = (facts.to_bytes(), [u8::from(again)]);
+        let (parts, descriptors) = ([IoSlice::new(&bytes), IoSlice::new(&again)], [fd.as_fd()]);
         loop {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut rights = SendAncillaryBuffer::new(&mut space);
@@ -89,8 +107,11 @@ impl Predecessor {
     /// When this process has no descriptor or no claim for it; it is closed then.
     pub fn take(&mut self) -> io::Result<Option<Resting>> {
         loop {
-            let Some((fd, facts)) = self.receive(RecvFlags::PEEK)? else { return Ok(None) };
-            let is_known = std::mem::take(&mut self.first) && is_claimed(&fd);
+            let Some(Message { fd, facts, again }) = self.receive(RecvFlags::PEEK)? else {
+                return Ok(None);
+            };
+            let maybe_known = std::mem::take(&mut self.first) || again;
+            let is_known = maybe_known && is_claimed(&fd);
             let adopted = fd.filter(|_| !is_known).map(|fd| claims()?.adopt(fd, &facts));
             self.receive(RecvFlags::empty())?;
             match adopted {
@@ -101,32 +122,42 @@ impl Predecessor {
         }
     }
 
-    /// The next message: the connection's descriptor, if there was one left for it.
-    fn receive(&self, flags: RecvFlags) -> io::Result<Option<(Option<OwnedFd>, Facts)>> {
-        let mut bytes = [0; Facts::BYTES];
+    fn receive(&self, flags: RecvFlags) -> io::Result<Option<Message>> {
+        let (mut bytes, mut again) = ([0; Facts::BYTES], [0]);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
-        let (mut parts, flags) = ([IoSliceMut::new(&mut bytes)], flags | RecvFlags::CMSG_CLOEXEC);
+        let mut parts = [IoSliceMut::new(&mut bytes), IoSliceMut::new(&mut again)];
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
         let message = loop {
             match recvmsg(&self.socket, &mut parts, &mut rights, flags) {
                 Err(Errno::INTR) => {}
                 received => break received?,
             }
         };
-        let passed = rights.drain().find_map(|message| match message {
+        let fd = rights.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
             _ => None,
         });
-        Ok((message.bytes > 0).then(|| (passed, Facts::from_bytes(&bytes))))
+        let (facts, again) = (Facts::from_bytes(&bytes), again != [0]);
+        Ok((message.bytes > 0).then_some(Message { fd, facts, again }))
     }
 }
 
-/// Whether a parked claim is of the same connection, by another descriptor.
+/// A connection that comes.
+struct Message {
+    /// `None` if there was no descriptor left for it.
+    fd: Option<OwnedFd>,
+    facts: Facts,
+    /// It may have come before.
+    again: bool,
+}
+
+/// Whether a claim is of the same connection, by another descriptor.
 fn is_claimed(fd: &Option<OwnedFd>) -> bool {
     let inode = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
     let Some(wanted) = fd.as_ref().and_then(|fd| inode(fd.as_fd()).ok()) else { return false };
-    let parked = claims().into_iter().flat_map(Claims::at_rest).filter(|at| at.parked);
-    let mut inodes = parked.map(|at| borrow(at.number, inode));
+    let claimed = claims().into_iter().flat_map(Claims::claimed);
+    let mut inodes = claimed.map(|number| borrow(number, inode));
     inodes.any(|inode| inode == Ok(wanted))
 }
 
