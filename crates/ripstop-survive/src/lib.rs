@@ -5,11 +5,13 @@
 mod claims;
 mod clock;
 mod defer_accept;
+mod manager;
 mod sync;
 mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;
+pub use manager::Manager;
 pub use wall::{
     Connections, Death, Farewells, Kept, Outside, Predecessor, Resumed, Role, ServerSeen,
     Successor, Upgraded, Wall, Wanted, enter, enter_with, wall,

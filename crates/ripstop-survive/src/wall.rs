@@ -315,6 +315,13 @@ impl Wall {
             drop(listener);
         }
         self.control.set_ready();
+        self.wake_master();
+    }
+
+    /// The configuration was read again, or was refused.
+    pub fn reloaded(&self) {
+        self.control.count_reload();
+        self.wake_master();
     }
 
     /// The socket that is readable when there may be a [`Wall::successor`].
@@ -395,6 +402,11 @@ impl Wall {
     fn let_go(&self, slot: usize) {
         self.control.unlist(slot);
         self.tell_master(slot, "", None);
+    }
+
+    /// Has the master look at the control memory.
+    fn wake_master(&self) {
+        self.tell_master(usize::MAX, "", None);
     }
 
     fn tell_master(&self, slot: usize, key: &str, listener: Option<BorrowedFd<'_>>) {

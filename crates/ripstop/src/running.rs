@@ -8,7 +8,7 @@ use crate::{
     admin::{self, AdminGate},
     gates::{Closing, Gates, refresh},
     signals::{Asked, Signals},
-    survival::{Echoes, Survival},
+    survival::{Echoes, Guardian, Survival},
 };
 use ripstop_admin::Health;
 use ripstop_balance::Class;
@@ -16,7 +16,7 @@ use ripstop_http::{Handler, RateCounts, Rules};
 use ripstop_net::{
     ConnectionCounts, Connections, HandedOver, Inherited, Lots, RefusedCounts, raise_descriptors,
 };
-use ripstop_survive::{Successor, Wall};
+use ripstop_survive::Successor;
 use ripstop_work::{Drained, Ending, Job, JobHandle, Queue, Routes, Surrender, Workers};
 use std::{
     ops::Deref,
@@ -212,7 +212,7 @@ impl Running {
         options: Options,
         inherited: Inherited,
         tears: Tears,
-        wall: Option<&'static Wall>,
+        guardian: &Arc<Guardian>,
     ) -> Result<Self, Error> {
         if options.raise_descriptors
             && let Err(err) = raise_descriptors()
@@ -232,14 +232,14 @@ impl Running {
             .map(|address| admin::open(address, health.clone(), &workers, &lots, &inherited))
             .transpose();
         let (gates, admin) = both(gates, admin)?;
-        let unclaimed = if wall.is_some() { gates.resume() } else { 0 };
+        let unclaimed = if guardian.wall().is_some() { gates.resume() } else { 0 };
         let (connections, rules) = (gates.connections().clone(), gates.rules().clone());
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
         let survival = {
             let _inside = runtime.enter();
-            Survival::begin(wall, unclaimed)
+            Survival::begin(guardian, unclaimed)
         };
         survival.take_over(&lots, gates.homes());
         let main = Main {
@@ -297,6 +297,7 @@ impl Running {
         runtime: &Runtime,
         mut signals: Signals,
         mut reload: Option<&mut Reload<'_>>,
+        guardian: &Guardian,
     ) -> Result<Outcome, Error> {
         let handle = self.handle.clone();
         on_own_thread(|| {
@@ -306,7 +307,7 @@ impl Running {
                 match (asked, &mut reload) {
                     (Asked::Stop, _) if echoes.is_echo() => {}
                     (Asked::Stop, _) => handle.stop_or_cut(),
-                    (Asked::Reload, Some(reload)) => reload(&handle),
+                    (Asked::Reload, Some(reload)) => guardian.reload(|| reload(&handle)),
                     (Asked::Reload, None) => {}
                 }
             }

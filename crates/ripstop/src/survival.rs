@@ -5,12 +5,15 @@
 //! `ripstop-survive`.
 
 use ripstop_net::{Home, Lots, TakenOver};
-use ripstop_survive::{Death, Farewells, Resumed, Successor, Wall, wall};
+use ripstop_survive::{Death, Farewells, Manager, Resumed, Successor, Wall, wall};
 use ripstop_work::Surrender;
 use std::{
     io,
     os::fd::BorrowedFd,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -31,11 +34,61 @@ const REPLACE: i32 = 75;
 /// Looks after which it is said that a server has died, even if nobody knows how.
 const PATIENCE: u32 = 10;
 
+/// Who is told how a server that runs by itself is.
+#[derive(Debug)]
+pub(crate) enum Guardian {
+    /// The master and the keeper; the master speaks to a service manager.
+    Wall(&'static Wall),
+    /// Without a wall, the service manager.
+    Manager(Manager),
+    /// Nobody.
+    Nobody,
+}
+
+impl Guardian {
+    /// That of a process whose only purpose the server is.
+    pub(crate) fn of_process(wall: Option<&'static Wall>) -> Self {
+        let manager = || Manager::of_this_process().map_or(Self::Nobody, Self::Manager);
+        wall.map_or_else(manager, Self::Wall)
+    }
+
+    pub(crate) fn wall(&self) -> Option<&'static Wall> {
+        if let Self::Wall(wall) = self { Some(wall) } else { None }
+    }
+
+    fn manager(&self) -> Option<&Manager> {
+        if let Self::Manager(manager) = self { Some(manager) } else { None }
+    }
+
+    fn is_ready(&self) {
+        self.wall().inspect(|wall| wall.ready());
+        self.manager().inspect(|manager| manager.ready(SERVING));
+    }
+
+    fn beat(&self, draining: bool) {
+        self.wall().inspect(|wall| wall.beat());
+        self.manager().filter(|manager| manager.period().is_some()).inspect(|m| m.lives());
+        self.manager().filter(|_| draining).inspect(|manager| manager.drains());
+    }
+
+    /// Reads the configuration again.
+    pub(crate) fn reload(&self, reload: impl FnOnce()) {
+        self.manager().inspect(|manager| manager.reloading());
+        reload();
+        self.wall().inspect(|wall| wall.reloaded());
+        self.manager().inspect(|manager| manager.ready(SERVING));
+    }
+}
+
+/// What a service manager shows.
+const SERVING: &str = "serving";
+
 /// What the main thread has of the wall. Without one it does nothing.
 #[derive(Debug)]
 pub(crate) struct Survival {
-    wall: Option<&'static Wall>,
-    beat: Interval,
+    guardian: Arc<Guardian>,
+    /// The end has begun.
+    draining: Arc<AtomicBool>,
     farewell: Interval,
     /// What was resumed, until it was said.
     resumed: Option<(Resumed, u32)>,
@@ -49,8 +102,9 @@ pub(crate) struct Survival {
 impl Survival {
     /// To be called inside a runtime, when the server accepts: from now on its death is answered by
     /// another one. `homeless`: connections that no listener took over.
-    pub(crate) fn begin(wall: Option<&'static Wall>, homeless: usize) -> Self {
-        wall.inspect(|wall| wall.ready());
+    pub(crate) fn begin(guardian: &Arc<Guardian>, homeless: usize) -> Self {
+        guardian.is_ready();
+        let wall = guardian.wall();
         let took_ms = wall.and_then(Wall::since_death_ms).unwrap_or(0);
         let every = |period| {
             let mut interval = interval(period);
@@ -63,19 +117,26 @@ impl Survival {
             resumed.disbelieved += homeless;
         }
         let farewells = resumed.as_mut().map(|(resumed, _)| resumed.farewells());
-        let (beat, farewell) = (every(BEAT), every(Farewells::PAUSE));
+        let (draining, farewell) = (Arc::<AtomicBool>::default(), every(Farewells::PAUSE));
+        let (guarded, drains, mut beat) = (guardian.clone(), draining.clone(), every(BEAT));
+        tokio::spawn(async move {
+            loop {
+                beat.tick().await;
+                guarded.beat(drains.load(Relaxed));
+            }
+        });
         let master = wall.and_then(Wall::socket).and_then(|socket| join(socket).ok());
-        Self { wall, beat, farewell, resumed, farewells, took_ms, master }
+        let guardian = guardian.clone();
+        Self { guardian, draining, farewell, resumed, farewells, took_ms, master }
     }
 
-    /// Waits for the next thing to do, and does it; until another server takes this one's place. For
-    /// ever, where there is no wall. Cancel safe.
+    /// Sees to what a dead server has left, until another server takes this one's place. For ever,
+    /// where there is no wall. Cancel safe.
     pub(crate) async fn look(&mut self) -> Successor {
-        let Some(wall) = self.wall else { return std::future::pending().await };
+        let Some(wall) = self.guardian.wall() else { return std::future::pending().await };
         loop {
             let busy = self.resumed.is_some() || self.farewells.is_some();
             tokio::select! {
-                _ = self.beat.tick() => wall.beat(),
                 _ = self.farewell.tick(), if busy => self.see_off(wall),
                 () = told(&self.master) => match wall.successor() {
                     Ok(Some(successor)) => return successor,
@@ -89,7 +150,8 @@ impl Survival {
 
     /// Takes over what another server hands over whose place this one takes.
     pub(crate) fn take_over(&self, lots: &Arc<Lots>, homes: Vec<Home>) {
-        let Some(predecessor) = self.wall.and_then(Wall::predecessor) else { return };
+        let predecessor = self.guardian.wall().and_then(Wall::predecessor);
+        let Some(predecessor) = predecessor else { return };
         let tell = |taken: TakenOver| {
             let TakenOver { taken, refused } = taken;
             log::info!(taken, refused; "the connections of the server before have come");
@@ -101,7 +163,7 @@ impl Survival {
 
     /// The end is meant.
     pub(crate) fn plan(&self) {
-        self.wall.inspect(|wall| wall.plan());
+        self.guardian.wall().inspect(|wall| wall.plan());
     }
 
     fn see_off(&mut self, wall: &Wall) {
@@ -121,7 +183,9 @@ impl Survival {
     /// The end: as planned, or by giving way to another process, which goes on with the
     /// connections. Then it does not return.
     pub(crate) fn end(&self, surrender: Option<Surrender>) {
-        match (self.wall, surrender) {
+        self.draining.store(true, Relaxed);
+        self.guardian.manager().inspect(|manager| manager.stopping());
+        match (self.guardian.wall(), surrender) {
             (Some(wall), Some(reason)) => {
                 log::error!(reason:?; "only a new process can help: it takes over");
                 wall.replace(REPLACE)

@@ -52,6 +52,8 @@ pub(super) struct Control {
     ready: AtomicU32,
     /// Grows by one each second while the server's main thread goes on.
     pub(super) beat: AtomicU32,
+    /// How often the configuration was read again.
+    reloads: AtomicU32,
     /// When the ready generation became so, in milliseconds.
     born: AtomicU64,
     /// When the last death was seen by a keeper.
@@ -267,6 +269,18 @@ impl Control {
     /// The server and its keeper.
     pub(super) fn processes(&self) -> (i32, i32) {
         (self.server.load(Relaxed), self.keeper.load(Relaxed))
+    }
+
+    pub(super) fn reloads(&self) -> u32 {
+        self.reloads.load(Acquire)
+    }
+
+    pub(super) fn count_reload(&self) {
+        self.reloads.fetch_add(1, Release);
+    }
+
+    pub(super) fn beats(&self) -> u32 {
+        self.beat.load(Relaxed)
     }
 
     pub(super) fn generation(&self) -> u32 {

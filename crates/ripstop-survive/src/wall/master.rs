@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "the C library's fork and signalfd")]
 
 mod listeners;
+mod service;
 mod upgrade;
 mod ward;
 
@@ -27,6 +28,7 @@ use std::{
     process::exit,
     sync::atomic::Ordering::Release,
 };
+use service::Service;
 use upgrade::Upgrade;
 use ward::{Fate, Ward};
 
@@ -81,6 +83,7 @@ struct Common {
 
 struct Master {
     common: Common,
+    service: Service,
     /// Readable when a signal has come.
     signals: OwnedFd,
     /// Whose server serves.
@@ -104,6 +107,7 @@ impl Master {
         let (signals, blocked) = listen_for_signals()?;
         Ok(Self {
             common: Common { huge_pages, blocked },
+            service: Service::new(),
             signals,
             ward: Ward::new(memory, control)?,
             upgrade: None,
@@ -127,6 +131,7 @@ impl Master {
             self.reap();
             self.go_on_with_upgrade();
             self.pass_on();
+            self.service.look(&self.ward, self.stopping);
             if now() >= self.look_at {
                 self.look_at = now() + BEAT_MS;
                 self.wards().for_each(Ward::look);
@@ -156,7 +161,7 @@ impl Master {
         if !self.waiting.is_empty() {
             until = until.min(now() + 50);
         }
-        until = self.upgrade.as_ref().map_or(until, |upgrade| until.min(upgrade.look_at()));
+        until = self.upgrade.as_ref().map_or(until, |upgrade| until.min(upgrade.deadline()));
         let timeout = Timespec {
             tv_sec: (until.saturating_sub(now()) / 1000).cast_signed(),
             tv_nsec: ((until.saturating_sub(now()) % 1000) * 1_000_000).cast_signed(),
@@ -228,6 +233,9 @@ impl Master {
             } else if !knows(server, signal) {
                 self.stop(signal);
             } else {
+                if signal == Signal::HUP {
+                    self.service.reloads(&self.ward);
+                }
                 self.ward.signal(signal);
             }
         }
@@ -249,7 +257,7 @@ impl Master {
         if upgrade.serves() {
             let old = self.upgrade.take().map(|upgrade| upgrade.take_place(&mut self.ward));
             self.leaving.extend(old);
-        } else if upgrade.is_late() {
+        } else if now() >= upgrade.deadline() {
             self.end_upgrade("it did not serve in time");
         }
     }

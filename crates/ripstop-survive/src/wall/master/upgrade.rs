@@ -40,14 +40,9 @@ impl Upgrade {
         self.ward.control.is_ready()
     }
 
-    /// Whether it has taken too long.
-    pub(super) fn is_late(&self) -> bool {
-        now() >= self.deadline
-    }
-
-    /// When to look again.
-    pub(super) fn look_at(&self) -> u64 {
-        self.deadline.min(now() + LOOK_MS)
+    /// When it will have taken too long.
+    pub(super) fn deadline(&self) -> u64 {
+        self.deadline
     }
 
     /// Takes the place of the ward that serves, which is returned: it has been told to leave.
@@ -80,6 +75,3 @@ impl Upgrade {
         self.ward.signal(Signal::KILL);
     }
 }
-
-/// How often it is looked whether the new server serves, in milliseconds.
-const LOOK_MS: u64 = 10;
