@@ -162,7 +162,7 @@ impl Conn {
             requests: AtomicU32::new(earlier.map(|earlier| earlier.requests).unwrap_or_default()),
             claim,
             has_moved: earlier.is_some_and(|earlier| earlier.moved),
-            resting: AtomicBool::new(false),
+            resting: AtomicBool::new(claim.is_some_and(Claim::is_resting)),
             waits: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             flushed: AtomicBool::new(true),

@@ -296,6 +296,12 @@ impl Claim {
         self.entry.word.rest(self.generation);
     }
 
+    /// Whether the owner has said so, and has not taken that back; somebody may have taken the
+    /// connection since.
+    pub fn is_resting(self) -> bool {
+        !matches!(self.entry.word.state(), State::Busy | State::Started)
+    }
+
     /// To be called before the first byte of a request is read: false if the connection has gone
     /// to somebody else. Then its descriptor is to be closed, and nothing else done with it.
     #[must_use]

@@ -53,6 +53,10 @@ impl<S: Handler + Sync> Reception for Door<S> {
             Ok(()) => {
                 if known {
                     self.claim(&mut socket, worker);
+                    // Nothing was read of it: should this worker be stuck before its task begins,
+                    // another one can have it.
+                    let claim = socket.claim().filter(|_| self.tls.is_none());
+                    claim.inspect(|claim| claim.rest());
                 }
                 Some(socket)
             }

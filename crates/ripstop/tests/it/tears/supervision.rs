@@ -13,8 +13,9 @@ fn options(workers: usize, spares: usize) -> Options {
 }
 
 /// The worker that serves a connection.
+#[track_caller]
 fn worker(client: &mut Client) -> usize {
-    let thread = client.get("/name").unwrap().text();
+    let thread = client.get("/name").unwrap_or_else(|err| panic!("{err}")).text();
     let number = thread.strip_prefix("rip-w").unwrap().split('-').next().unwrap();
     number.parse().unwrap()
 }
