@@ -181,8 +181,11 @@ fn a_watchdog_that_was_stopped_for_a_while_still_knows_what_has_been_stuck_befor
         }
     };
     let watchdog = Watchdog::start_with(&bench.0, pauses_once).expect("a thread can be started");
-    let stuck = bench.block();
     let is_seen = || bench.0.list()[0].load().snapshot().stuck;
+    // A thread that had not begun yet may have been taken for a stuck one.
+    bench.serves();
+    assert!(until(SOON, || !is_seen()));
+    let stuck = bench.block();
     assert!(until(SOON, is_seen));
     pause.send(()).expect("the watchdog looks");
     paused.recv_timeout(SOON).expect("the watchdog looks");
