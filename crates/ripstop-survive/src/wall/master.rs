@@ -21,6 +21,7 @@ use rustix::{
     process::{Pid, Signal, WaitOptions, wait},
     thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled},
 };
+use service::Service;
 use std::{
     fs, io,
     mem::MaybeUninit,
@@ -28,7 +29,6 @@ use std::{
     process::exit,
     sync::atomic::Ordering::Release,
 };
-use service::Service;
 use upgrade::Upgrade;
 use ward::{Fate, Ward};
 

@@ -8,4 +8,5 @@ mod family;
 mod kills;
 mod kinds;
 mod replaced;
+mod soak;
 mod upgrades;
