@@ -163,7 +163,7 @@ fn check_stop(lane: Lane, path: &str) {
     site.running.stop();
     assert!(matches!(outcome(site.running), Outcome::Cut(1..)), "{lane} {path}");
     assert!(begin.elapsed() >= drain);
-    assert!(begin.elapsed() < drain + Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     // Nothing that could be taken for an answer.
     if lane == Lane::Queued {
         assert_eq!(client.ending().unwrap().0, b"");
