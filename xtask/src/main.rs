@@ -17,6 +17,8 @@ Usage: cargo xtask COMMAND
   test   all that a change must pass: rustfmt, tidy, clippy, every test, doc test and example.
          Installs with apt what the tests need beyond Rust and a C compiler, and says so.
   tidy   what no other tool checks: levels of crates, docs of files, fixed ports, sleeps in tests
+  soak [MINUTES]
+         kills, upgrades, reloads, wedges and panics at random under load, for half an hour or so long
   deny   licences, sources and doubled versions of the dependencies, by cargo-deny
   bench mixed|compare [OPTION]...
          Ripstop, axum and actix-web side by side: under a mixed load, or as fast as they can;
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["test"] => test(),
         ["tidy"] => tidy::check(&root()),
+        ["soak"] => soak("30"),
+        ["soak", minutes] => soak(minutes),
         ["deny"] => deny(),
         ["bench", "mixed", ref options @ ..] => bench("mixed-compare", options),
         ["bench", "compare", ref options @ ..] => bench("compare", options),
@@ -68,8 +72,27 @@ fn test() -> Result<(), String> {
         cargo("clippy --workspace --all-targets --quiet --locked -- -D warnings")
     })?;
     run::step("bench", || check_bench(&root.join("bench")))?;
-    run::step("test", || cargo("test --workspace --quiet --locked --no-fail-fast"))
+    let soak = ("SOAK_SECONDS", SOAK_IN_TESTS);
+    let tests = "test --workspace --quiet --locked --no-fail-fast";
+    run::step("test", || run::with(&root, soak, "cargo", tests))
 }
+
+/// The test of that name, for longer, with what it prints.
+fn soak(minutes: &str) -> Result<(), String> {
+    let minutes: u64 = minutes.parse().map_err(|_| format!("{minutes} is no number of minutes"))?;
+    let seconds = (minutes * 60).to_string();
+    run::with(
+        &root(),
+        ("SOAK_SECONDS", &seconds),
+        "cargo",
+        "build -p ripstop --examples --release",
+    )?;
+    let test = "test -p ripstop --release --test it wall::soak -- --nocapture";
+    run::with(&root(), ("SOAK_SECONDS", &seconds), "cargo", test)
+}
+
+/// How long the soak among the tests is, in seconds.
+const SOAK_IN_TESTS: &str = "120";
 
 /// That the workspace of the benchmarks still fits this one. Its lock file need not: it would have
 /// to change with every dependency of ours.

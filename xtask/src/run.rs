@@ -17,8 +17,23 @@ pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<(), String>) -> Res
 
 /// Runs `program` in `dir` with `args`, which are parted by blanks.
 pub(crate) fn command(dir: &Path, program: &str, args: &str) -> Result<(), String> {
+    run(Command::new(program).current_dir(dir), program, args)
+}
+
+/// The same, with one more variable in its environment.
+pub(crate) fn with(
+    dir: &Path,
+    (name, value): (&str, &str),
+    program: &str,
+    args: &str,
+) -> Result<(), String> {
+    print!("{name}={value} ");
+    run(Command::new(program).current_dir(dir).env(name, value), program, args)
+}
+
+fn run(command: &mut Command, program: &str, args: &str) -> Result<(), String> {
     println!("$ {program} {args}");
-    let status = Command::new(program).args(args.split(' ')).current_dir(dir).status();
+    let status = command.args(args.split(' ')).status();
     let status = status.map_err(|err| format!("cannot run {program}: {err}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} {args}: {status}")) }
 }

@@ -68,6 +68,22 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
         timeout: Duration,
     },
+    /// Replace the program of the running server, which hands its connections over
+    Upgrade {
+        #[command(flatten)]
+        process: ProcessOptions,
+        /// The new program [default: what is now where the server was started from]
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+        /// How long it may take until it serves
+        #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Tell which processes serve, and how many connections each has
+    Status {
+        #[command(flatten)]
+        process: ProcessOptions,
+    },
     /// Show or lift the quarantine of requests that crashed the running server
     Poison {
         /// What to do

@@ -48,13 +48,13 @@ pub(crate) fn stop(pid_file: &Path, timeout: Duration) -> Result<String, Error> 
     }
 }
 
-fn signal(server: &Server, signal: Signal) -> Result<(), Error> {
+pub(crate) fn signal(server: &Server, signal: Signal) -> Result<(), Error> {
     let what = || format!("cannot signal pid {}", server.pid.as_raw_pid());
     pidfd_send_signal(&server.process, signal).map_err(|err| Error::io(what(), err))
 }
 
 /// Waits until the server has ended; false after `timeout`.
-fn wait(server: &Server, timeout: Duration) -> Result<bool, Error> {
+pub(crate) fn wait(server: &Server, timeout: Duration) -> Result<bool, Error> {
     let what = || format!("cannot wait for pid {}", server.pid.as_raw_pid());
     let timeout = Timespec::try_from(timeout).map_err(|_| Error::io(what(), Errno::INVAL))?;
     let mut process = [PollFd::new(&server.process, PollFlags::IN)];

@@ -24,8 +24,10 @@ pub(crate) enum Error {
     AlreadyRunning { path: PathBuf, pid: i32 },
     /// The server did not end in time.
     StillRunning { pid: i32 },
-    /// The server has no memory that outlives its process.
-    NoWall { pid: i32 },
+    /// The server runs without a master.
+    NoMaster { pid: i32, source: io::Error },
+    /// The new program does not serve: for this reason.
+    NotUpgraded { reason: String },
     /// The server does not refuse such requests.
     NotQuarantined(Fingerprint),
     /// The server could not start or go on.
@@ -48,9 +50,13 @@ impl Error {
             Self::Config(faults) if faults.is_usage() => USAGE,
             Self::Config(_) => 78,
             Self::NotQuarantined(_) => 65,
-            Self::NoServer(_) | Self::Ended(_) | Self::NoWall { .. } => 69,
+            Self::NoServer(_) | Self::Ended(_) => 69,
             Self::Untrusted(_) => 77,
-            Self::AlreadyRunning { .. } | Self::StillRunning { .. } | Self::Surrendered(_) => 75,
+            Self::AlreadyRunning { .. }
+            | Self::StillRunning { .. }
+            | Self::NotUpgraded { .. }
+            | Self::Surrendered(_) => 75,
+            Self::NoMaster { .. } => 69,
             Self::Io { .. } => 74,
             Self::Server(_) => 70,
         }
@@ -76,11 +82,14 @@ impl fmt::Display for Error {
                 let path = path.display();
                 write!(f, "{path} is of a server that runs (pid {pid}), stop it or name another")
             }
+            Self::NoMaster { pid, .. } => {
+                write!(f, "the server (pid {pid}) has no master that could be asked: restart it")
+            }
+            Self::NotUpgraded { reason } => {
+                write!(f, "not upgraded, the server that was there goes on: {reason}")
+            }
             Self::StillRunning { pid } => {
                 write!(f, "pid {pid} still runs, `ripstop stop` again ends it at once")
-            }
-            Self::NoWall { pid } => {
-                write!(f, "pid {pid} is no server with a process wall, so it refuses nothing")
             }
             Self::NotQuarantined(fingerprint) => {
                 write!(f, "{fingerprint} is not in quarantine, see `ripstop poison list`")
@@ -97,7 +106,7 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::NoMaster { source, .. } => Some(source),
             Self::Server(source) => Some(source),
             Self::Config(_)
             | Self::NoServer(_)
@@ -105,7 +114,7 @@ impl error::Error for Error {
             | Self::Untrusted(_)
             | Self::AlreadyRunning { .. }
             | Self::StillRunning { .. }
-            | Self::NoWall { .. }
+            | Self::NotUpgraded { .. }
             | Self::NotQuarantined(_)
             | Self::Surrendered(_) => None,
         }

@@ -17,6 +17,7 @@ mod poison;
 mod redirect;
 mod serve;
 mod site;
+mod upgrade;
 mod welcome;
 
 use std::{
@@ -78,6 +79,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Config { what: Printed::Reference } => say(&config::reference()),
         Command::Reload { process } => say(&control::reload(&process.pid_file())?),
         Command::Stop { process, timeout } => say(&control::stop(&process.pid_file(), timeout)?),
+        Command::Upgrade { process, binary, timeout } => {
+            say(&upgrade::upgrade(&process.pid_file(), binary.as_deref(), timeout)?)
+        }
+        Command::Status { process } => say(&upgrade::status(&process.pid_file())?),
         Command::Poison { what: PoisonCommand::List { server } } => {
             say(&poison::list(server.pid()?)?)
         }

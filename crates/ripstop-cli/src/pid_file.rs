@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ripstop::wall::{self, Wall};
 use rustix::process::{Pid, PidfdFlags, geteuid, getpid, pidfd_open};
 
 use crate::error::Error;
@@ -73,6 +74,10 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        // Whoever took the place of this process has written the same.
+        if wall::entered().is_some_and(Wall::leaves) {
+            return;
+        }
         // It may be another's by now, if somebody removed ours.
         if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
             let _ = fs::remove_file(&self.path);

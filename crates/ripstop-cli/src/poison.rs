@@ -43,7 +43,5 @@ pub(crate) fn lift(pid: i32, fingerprint: Option<Fingerprint>) -> Result<String,
 }
 
 fn quarantine(pid: i32) -> Result<Quarantine, Error> {
-    let found = wall::quarantine_of(pid);
-    let found = found.map_err(|err| Error::io(format!("cannot look into pid {pid}"), err))?;
-    found.ok_or(Error::NoWall { pid })
+    wall::quarantine_of(pid).map_err(|source| Error::NoMaster { pid, source })
 }

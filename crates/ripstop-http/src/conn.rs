@@ -7,7 +7,7 @@ use crate::{
     progress::{Progress, Wait},
 };
 use ripstop_survive::Claim;
-use ripstop_work::Worker;
+use ripstop_work::{Ending, Worker};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
@@ -162,7 +162,7 @@ impl Conn {
             requests: AtomicU32::new(earlier.map(|earlier| earlier.requests).unwrap_or_default()),
             claim,
             has_moved: earlier.is_some_and(|earlier| earlier.moved),
-            resting: AtomicBool::new(false),
+            resting: AtomicBool::new(claim.is_some_and(Claim::is_resting)),
             waits: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             flushed: AtomicBool::new(true),
@@ -209,6 +209,20 @@ impl Conn {
     /// HTTP/1: whether others may take the connection at this moment.
     pub(crate) fn is_resting(&self) -> bool {
         self.resting.load(Relaxed)
+    }
+
+    /// How far the connection is asked to end: what nobody else can go on with ends.
+    pub(crate) fn ending(&self) -> Ending {
+        match self.worker.ending() {
+            Ending::MoveOn if self.claim.is_none() => Ending::AfterRequest,
+            ending => ending,
+        }
+    }
+
+    /// HTTP/1: whether, at rest, it is to go on elsewhere.
+    pub(crate) fn moves_on(&self) -> bool {
+        let can = self.reading() == Reading::Fresh || self.is_between();
+        can && self.ending() == Ending::MoveOn
     }
 
     /// HTTP/1: to be called before anything is read of a connection that rests. False if somebody

@@ -212,7 +212,7 @@ fn ended(outcome: hyper::Result<()>) -> Step {
 
 /// Whether the connection should end after the request it is at.
 fn ends_soon(conn: &Conn) -> bool {
-    let draining = conn.worker.ending() != Ending::NotYet;
+    let draining = conn.ending() >= Ending::AfterRequest;
     if conn.reading() == Reading::Fresh && draining {
         // Its first request may be on its way: it is answered if it comes at once.
         conn.progress.set_sooner(Wait::Peer, DRAIN_PATIENCE);
@@ -224,22 +224,23 @@ fn ends_soon(conn: &Conn) -> bool {
 /// Acts on deadlines that have passed.
 fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
     let progress = &conn.progress;
-    let ends = progress.passed(Wait::Write)
-        || progress.passed(Wait::Peer)
-        || conn.worker.ending() == Ending::AtOnce;
+    let (silent, at_once) = (progress.passed(Wait::Peer), conn.ending() == Ending::AtOnce);
+    let cut = progress.passed(Wait::Write) || at_once;
+    if silent && !cut && way.may_park(conn) {
+        return Some(Step::Rest(None));
+    }
     // What others may take is not touched before it is ours.
-    if ends && conn.owes_nothing() && !conn.resumes() {
+    if (cut || silent) && conn.owes_nothing() && !conn.resumes() {
         return Some(Step::Lost);
     }
-    if progress.passed(Wait::Write) || conn.worker.ending() == Ending::AtOnce {
+    if cut {
         return Some(Step::Abort);
     }
     if !conn.owes_nothing() {
         progress.judge_request();
-    } else if conn.is_at_rest() && progress.passed(Wait::Peer) {
+    } else if conn.is_at_rest() && silent {
         return Some(match conn.reading() {
             Reading::Head => Step::Refuse(Refusal::PeerTimeout),
-            Reading::Between if way.parks_in(conn).is_some() => Step::Rest(None),
             _ => Step::Finished,
         });
     }
@@ -248,6 +249,11 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
 
 /// No request is handled: what the reading side waits for.
 fn at_rest(conn: &Conn, way: &Way, paid: &Paid) -> Poll<Step> {
+    if conn.moves_on() && !way.asked_to_end {
+        // It stays at rest for others, in whose hands it is next.
+        conn.rests();
+        return Poll::Ready(Step::Rest(None));
+    }
     if let Some(to) = way.moves(conn, paid) {
         return Poll::Ready(Step::Rest(Some(to)));
     }
@@ -275,6 +281,12 @@ impl Way {
         let timeouts = &conn.options.timeouts;
         let park = timeouts.park.filter(|_| self.parks && !self.asked_to_end)?;
         timeouts.idle.is_none_or(|idle| park < idle).then_some(park)
+    }
+
+    /// Whether the connection, idle for its time, can leave its task.
+    fn may_park(&self, conn: &Conn) -> bool {
+        let at_rest = conn.is_at_rest() && conn.reading() == Reading::Between;
+        at_rest && self.parks_in(conn).is_some()
     }
 
     /// The worker that the connection should go on with, if it can and this one has too much to do.

@@ -124,7 +124,7 @@ where
         if cut || (idle && goodbye.said) {
             return Poll::Ready(());
         }
-        if idle || ending == Ending::AfterRequest || progress.passed(Wait::Age) {
+        if idle || ending != Ending::NotYet || progress.passed(Wait::Age) {
             goodbye.say(http.as_mut(), conn);
         }
     }

@@ -264,7 +264,7 @@ fn prepare_switch<B>(exchange: &Exchange, response: &Response<B>, connect: bool)
 /// Tells the client of an HTTP/1 connection that it ends. hyper cannot know it where the
 /// connection's first request came after a stop, nor how many requests there may be.
 fn say_goodbye(conn: &Conn, headers: &mut HeaderMap) {
-    if conn.worker.ending() != Ending::NotYet || conn.is_used_up() {
+    if conn.ending() >= Ending::AfterRequest || conn.is_used_up() {
         headers.entry(header::CONNECTION).or_insert(refusal::CLOSE);
     }
 }

@@ -52,8 +52,8 @@ pub enum Begin {
 pub enum Served<I> {
     /// It is over.
     Ended,
-    /// It has been idle for the time to park: to be begun again when there is something to read. Its
-    /// claim is busy.
+    /// It has been idle for the time to park: to be begun again when there is something to read. By
+    /// its claim it may be at rest, and so in other hands by now.
     Parks(Rested<I>),
     /// It should go on with the worker of this index, which has less to do. Its claim is busy.
     Moves(Rested<I>, usize),

@@ -35,7 +35,7 @@ pub use limits::{
     RefusedCounts,
 };
 pub use listener::{Listener, ListenerOptions};
-pub use lot::{Home, Lots, Readmission};
+pub use lot::{HandedOver, Home, Lots, Readmission, TakenOver};
 pub use reserve::{Refusal, Reserve};
 pub use socket::Socket;
 pub use stream::Stream;

@@ -342,7 +342,7 @@ impl Ticket {
         self.client.is_some()
     }
 
-    fn admit_client(&mut self, ip: IpAddr) -> Result<(), Full> {
+    pub(crate) fn admit_client(&mut self, ip: IpAddr) -> Result<(), Full> {
         let Some(listener) = &self.listener else { return Ok(()) };
         let all = &listener.all;
         if self.client.is_some() || !all.clients.are_counted() {

@@ -6,12 +6,15 @@
 //! leaves more behind, its session. What a connection becomes when bytes come is left to a
 //! [`Readmission`].
 
+mod handover;
 mod resume;
 
+pub use handover::{HandedOver, TakenOver};
 pub use resume::Home;
 
 use crate::{gate::yield_once, limits::Ticket, socket::Socket, stream::Stream, tls::TlsStream};
 use arc_swap::ArcSwap;
+use handover::Handover;
 use ripstop_survive::{Claim, Claims, Facts, Resting, Tick, claims};
 use ripstop_work::{Worker, Workers};
 use rustix::{
@@ -24,7 +27,7 @@ use std::{
     os::fd::{AsFd, OwnedFd, RawFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -54,8 +57,20 @@ pub struct Lots {
     server: u16,
     lots: Vec<Lot>,
     listeners: ArcSwap<Listeners>,
-    /// Nothing is parked any more.
-    closed: AtomicBool,
+    /// What becomes of those that come to rest.
+    rule: ArcSwap<Rule>,
+}
+
+/// What becomes of connections that come to rest.
+#[derive(Default)]
+enum Rule {
+    /// They are parked.
+    #[default]
+    Park,
+    /// They are parked until they go to another process.
+    HandOver(Handover),
+    /// They stay with their tasks.
+    Stay,
 }
 
 /// By the listeners' numbers; a number is given out again when nobody has a claim with it.
@@ -120,8 +135,8 @@ impl Lots {
         let parked = list.iter().map(|worker| worker.load().parked());
         let lots = parked.map(|parked| Lot::new(parked.clone())).collect::<io::Result<_>>()?;
         let listeners = ArcSwap::default();
-        let (server, closed) = (number_of_server(), AtomicBool::new(false));
-        let lots = Arc::new(Self { server, lots, listeners, closed });
+        let (server, rule) = (number_of_server(), ArcSwap::default());
+        let lots = Arc::new(Self { server, lots, listeners, rule });
         lots.look_after(workers);
         Ok(lots)
     }
@@ -171,10 +186,18 @@ impl Lots {
     }
 
     /// The connections at rest of the worker with this index.
-    fn at_rest(&self, worker: usize) -> impl Iterator<Item = Resting> {
-        let of =
-            move |at: &Resting| at.facts.server == self.server && usize::from(at.worker) == worker;
-        claims().into_iter().flat_map(Claims::at_rest).filter(of)
+    fn at_rest_of(&self, worker: usize) -> impl Iterator<Item = Resting> {
+        self.all_at_rest().filter(move |at| usize::from(at.worker) == worker)
+    }
+
+    fn all_at_rest(&self) -> impl Iterator<Item = Resting> {
+        let ours = |at: &Resting| at.facts.server == self.server;
+        claims().into_iter().flat_map(Claims::at_rest).filter(ours)
+    }
+
+    /// How many connections in clear text are at rest, parked or not.
+    pub fn at_rest(&self) -> usize {
+        self.all_at_rest().count()
     }
 
     /// How many connections are parked.
@@ -182,18 +205,26 @@ impl Lots {
         self.lots.iter().map(|lot| lot.parked.load(Relaxed)).sum()
     }
 
-    /// Parks a connection at rest in the lot of the worker with this index. It must be busy, by its
-    /// claim. Gives it back where it has to stay with a task: it has no claim, or bytes that were
+    /// Parks a connection at rest in the lot of the worker with this index. By its claim it may be
+    /// idle, so that it is not lost with the process for a moment; whoever has taken it keeps it.
+    /// Gives it back where it has to stay with a task: it has no claim, or bytes that were
     /// read of it; or the lots are closed.
     #[must_use]
     pub fn park(&self, stream: Stream, worker: usize) -> Option<Stream> {
         let Some(lot) = self.lots.get(worker) else { return Some(stream) };
         let _entering = lock(&lot.entering);
-        if self.closed.load(Relaxed) {
-            return Some(stream);
-        }
+        let rule = self.rule.load();
         match stream {
-            Stream::Plain(socket) => lot.enter(socket, worker).map(Stream::Plain),
+            stream if matches!(**rule, Rule::Stay) => Some(stream),
+            Stream::Plain(socket) => {
+                let back = lot.enter(socket, worker).map(Stream::Plain);
+                if let Rule::HandOver(handover) = &**rule {
+                    handover.sweep();
+                }
+                back
+            }
+            // Its session cannot go to another process.
+            Stream::Tls(_) if matches!(**rule, Rule::HandOver(_)) => Some(stream),
             Stream::Tls(tls) => lot.enter_tls(tls, worker).map(Stream::Tls),
         }
     }
@@ -224,7 +255,7 @@ impl Lots {
     /// worker `to`. Returns how many.
     fn rescue(&self, from: usize, to: &Arc<Worker>) -> usize {
         let Some(claims) = claims() else { return 0 };
-        let idle = self.at_rest(from).filter(|at| !at.parked);
+        let idle = self.at_rest_of(from).filter(|at| !at.parked);
         let mut rescued = 0;
         for at in idle {
             // What is beyond the numbers of listeners is nobody's.
@@ -257,8 +288,14 @@ impl Lots {
 
     /// Closes all that are parked; from now on none is.
     pub fn close(&self) {
-        self.closed.store(true, Relaxed);
+        self.rule.store(Arc::new(Rule::Stay));
         self.close_where(|_, _, _| true);
+    }
+
+    /// Closes the parked connections under TLS.
+    fn close_sessions(&self) {
+        let sessions = self.lots.iter().flat_map(|lot| lot.sessions_where(|_| true));
+        sessions.for_each(Stream::close);
     }
 
     /// Closes those of which `goes` is true, by what is known of them, since when they are parked,
@@ -270,18 +307,18 @@ impl Lots {
         let now = Tick::now();
         for (index, lot) in self.lots.iter().enumerate() {
             let entering = lock(&lot.entering);
-            let mut ended = Vec::new();
-            for at in self.at_rest(index).filter(|at| at.parked) {
+            let mut out = Vec::new();
+            for at in self.at_rest_of(index).filter(|at| at.parked) {
                 if goes(&at.facts, at.since, now) {
-                    ended.extend(self.unpark(lot, at.number, at.generation));
+                    out.extend(self.unpark(lot, at.number, at.generation));
                 }
             }
-            ended.extend(lot.sessions_where(|session| {
+            out.extend(lot.sessions_where(|session| {
                 let facts = session.stream.socket().claim().map(Claim::facts);
                 facts.is_some_and(|facts| goes(&facts, session.since, now))
             }));
             drop(entering);
-            ended.into_iter().for_each(Stream::close);
+            out.into_iter().for_each(Stream::close);
         }
     }
 
@@ -290,14 +327,19 @@ impl Lots {
         let (fd, claim) = claims()?.unpark(number, generation)?;
         lot.parked.fetch_sub(1, Relaxed);
         let (facts, worker) = (claim.facts(), claim.worker());
-        let Some(readmission) = self.readmission(&facts) else {
+        let Some(ticket) = self.place(&facts) else {
             claim.free();
             return None;
         };
-        let client = facts.peer.map(|peer| peer.ip()).filter(|_| facts.counted);
-        let ticket = Ticket::kept(readmission.connections().clone(), client);
         let socket = Socket::resumed(fd, Some(claim), &facts, ticket);
         Some(Stream::Plain(socket.registered_in(worker)))
+    }
+
+    /// The place that a parked connection has kept; `None` if its listener is gone.
+    fn place(&self, facts: &Facts) -> Option<Ticket> {
+        let readmission = self.readmission(facts)?;
+        let client = facts.peer.map(|peer| peer.ip()).filter(|_| facts.counted);
+        Some(Ticket::kept(readmission.connections().clone(), client))
     }
 
     /// A connection that is at rest no longer goes on as a task of `worker`.
@@ -353,7 +395,10 @@ impl Lot {
         }
         claim.belongs_to(worker);
         self.parked.fetch_add(1, Relaxed);
-        socket.park();
+        if let Err(lost) = socket.park() {
+            self.parked.fetch_sub(1, Relaxed);
+            self.forget(&lost);
+        }
         None
     }
 
@@ -388,6 +433,13 @@ impl Lot {
             }
         }
         Ok(epoll::modify(&self.epoll, &fd, key.to_data(), flags)?)
+    }
+
+    /// Tells of nothing more of a descriptor, of which another process has a duplicate: closing it
+    /// here would not end that.
+    fn forget(&self, fd: impl AsFd) {
+        // It may not be in the lot at all.
+        let _ = epoll::delete(&self.epoll, fd);
     }
 
     fn session(&self, key: Key) -> Option<Stream> {

@@ -163,12 +163,18 @@ impl Socket {
 
     /// Gives the descriptor to the claim, and leaves the place among the connections behind. The
     /// socket must have left the reactor, and have nothing read ahead; without a claim it closes.
-    pub(crate) fn park(self) {
+    ///
+    /// # Errors
+    ///
+    /// Somebody else has taken the connection: the descriptor is to be closed, and nothing else.
+    pub(crate) fn park(self) -> Result<(), OwnedFd> {
         let Self { claim, stream, ticket, .. } = self;
-        if let (Some(claim), Inner::Direct(fd, _)) = (claim, stream) {
-            ticket.map(Ticket::leave_behind).unwrap_or_default();
-            ManuallyDrop::new(claim).0.park(fd);
-        }
+        let (Some(claim), Inner::Direct(fd, _)) = (claim, stream) else { return Ok(()) };
+        claim.0.park(fd)?;
+        // It is the claim's now.
+        let _ = ManuallyDrop::new(claim);
+        ticket.map(Ticket::leave_behind).unwrap_or_default();
+        Ok(())
     }
 
     /// Remembers that the descriptor is known to the lot of this worker.

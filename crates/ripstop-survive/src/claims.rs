@@ -5,10 +5,12 @@
 //! serve the connection again without the task that served it. Whoever wins the word owns the
 //! connection; so one mechanism serves parking, moving, rescuing and surviving.
 
+mod facts;
 mod left;
 mod tick;
 mod word;
 
+pub use facts::Facts;
 pub use tick::Tick;
 pub use word::State;
 
@@ -19,7 +21,6 @@ use rustix::{
 };
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
     sync::{
         LazyLock,
@@ -47,6 +48,9 @@ struct Header {
 /// The version of the layout, as a process reads it that did not write the memory.
 const LAYOUT: u32 = 1;
 
+/// The number of no server.
+const NO_SERVER: u16 = u16::MAX;
+
 /// One connection.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -66,38 +70,10 @@ struct Entry {
     worker: AtomicU16,
     /// The port of [`Facts::peer`].
     port: AtomicU16,
-    /// Which of [`PEER`], [`COUNTED`] and [`UNIX`] hold.
+    /// [`Facts::flags`].
     flags: AtomicU8,
     /// The IPv6 address of [`Facts::peer`], an IPv4 one mapped into it.
     address: [AtomicU64; 2],
-}
-
-/// There is a peer address.
-const PEER: u8 = 1;
-
-/// The connection is counted among those of its client.
-const COUNTED: u8 = 2;
-
-/// It is a Unix socket.
-const UNIX: u8 = 4;
-
-/// What it takes to serve a connection again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// The address of the client; `None` on Unix sockets.
-    pub peer: Option<SocketAddr>,
-    /// The number of the server in its process.
-    pub server: u16,
-    /// The number of the listener, in its server, that accepted it.
-    pub listener: u16,
-    /// Whether it is a Unix socket. That has a peer, too, where a PROXY header named one.
-    pub unix: bool,
-    /// Whether it is counted among the connections of its client.
-    pub counted: bool,
-    /// When it was accepted.
-    pub born: Tick,
-    /// Requests that have come.
-    pub requests: u32,
 }
 
 /// The claims of a process.
@@ -148,6 +124,44 @@ impl Claims {
         Some(Claim { entry, number, generation })
     }
 
+    /// Claims a connection at rest that has just come from another process: it is parked, and
+    /// belongs to no server. `None`, and it is closed, for a descriptor beyond the table.
+    pub(crate) fn adopt(&'static self, fd: OwnedFd, facts: &Facts) -> Option<Resting> {
+        let facts = Facts { server: NO_SERVER, ..*facts };
+        let number = fd.as_raw_fd();
+        let entry = self.entry(number)?;
+        self.header.used.fetch_max(u32::try_from(number).ok()? + 1, Relaxed);
+        entry.write(&facts);
+        let since = Tick::now();
+        entry.since.store(since.0, Relaxed);
+        // Not to be closed: the claim owns it from now on.
+        let _ = fd.into_raw_fd();
+        let generation = entry.word.begin_parked();
+        let worker = entry.worker.load(Relaxed);
+        Some(Resting { number, generation, worker, parked: true, since, facts })
+    }
+
+    /// Does something with a parked connection, which stays so: its rest begins now. `None` if it is
+    /// not parked any more. The caller sees to it that nobody unparks it meanwhile.
+    pub fn visit<T>(
+        &'static self,
+        at: &Resting,
+        visit: impl FnOnce(BorrowedFd<'_>, Claim) -> T,
+    ) -> Option<T> {
+        let (number, generation) = (at.number, at.generation);
+        let entry = self.entry(number)?;
+        let is_parked =
+            entry.word.state() == State::Parked && entry.word.generation() == generation;
+        if !is_parked {
+            return None;
+        }
+        entry.since.store(Tick::now().0, Relaxed);
+        // SAFETY: a parked claim owns its descriptor, which stays open as long as it is parked.
+        #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        Some(visit(fd, Claim { entry, number, generation }))
+    }
+
     /// Takes a parked connection out of its claim: the descriptor, and the claim, which is busy
     /// now. `None` if somebody else was faster.
     pub fn unpark(&'static self, number: RawFd, generation: u32) -> Option<(OwnedFd, Claim)> {
@@ -155,6 +169,26 @@ impl Claims {
         let generation = entry.word.unpark(generation)?;
         // SAFETY: a parked claim owns its descriptor, which `Claim::park` took out of an `OwnedFd`,
         // and the compare-and-swap gives it to one caller.
+        #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
+        let fd = unsafe { OwnedFd::from_raw_fd(number) };
+        Some((fd, Claim { entry, number, generation }))
+    }
+
+    /// Takes a parked connection for another process: the descriptor, which is to be closed here
+    /// after that, and the claim. `None` if somebody else was faster.
+    pub(crate) fn hand(&'static self, at: &Resting) -> Option<(OwnedFd, Claim)> {
+        self.entry(at.number)?.word.hand(at.generation).then_some(())?;
+        self.handing(at.number)
+    }
+
+    /// The same, of a connection for which that was begun by a process that died.
+    pub(crate) fn handing(&'static self, number: RawFd) -> Option<(OwnedFd, Claim)> {
+        let entry = self.entry(number)?;
+        if entry.word.state() != State::Handing {
+            return None;
+        }
+        let generation = entry.word.generation();
+        // SAFETY: as in `Claims::unpark`; whoever hands connections over is one thread.
         #[expect(unsafe_code, reason = "a claim keeps nothing but the descriptor's number")]
         let fd = unsafe { OwnedFd::from_raw_fd(number) };
         Some((fd, Claim { entry, number, generation }))
@@ -262,6 +296,12 @@ impl Claim {
         self.entry.word.rest(self.generation);
     }
 
+    /// Whether the owner has said so, and has not taken that back; somebody may have taken the
+    /// connection since.
+    pub fn is_resting(self) -> bool {
+        !matches!(self.entry.word.state(), State::Busy | State::Started)
+    }
+
     /// To be called before the first byte of a request is read: false if the connection has gone
     /// to somebody else. Then its descriptor is to be closed, and nothing else done with it.
     #[must_use]
@@ -277,17 +317,25 @@ impl Claim {
     }
 
     /// Gives the descriptor, which must be the claim's own, to the claim. From now on
-    /// [`Claims::unpark`] has it. The connection has to be busy.
+    /// [`Claims::unpark`] has it. The connection has to be busy, or idle: then somebody else may have
+    /// taken it, and the descriptor comes back to be closed, without the claim.
+    ///
+    /// # Errors
+    ///
+    /// The connection has gone to somebody else.
     ///
     /// # Panics
     ///
     /// When the descriptor is another one.
-    pub fn park(self, fd: OwnedFd) {
+    pub fn park(self, fd: OwnedFd) -> Result<(), OwnedFd> {
         assert_eq!(fd.as_raw_fd(), self.number, "a claim is of one descriptor");
         self.entry.since.store(Tick::now().0, Relaxed);
+        if !self.entry.word.park(self.generation) {
+            return Err(fd);
+        }
         // Not to be closed: the claim owns it from now on.
         let _ = fd.into_raw_fd();
-        self.entry.word.park(self.generation);
+        Ok(())
     }
 
     /// Gives the claim up, just before the descriptor is closed.
@@ -305,20 +353,12 @@ impl fmt::Debug for Claim {
 
 impl Entry {
     fn write(&self, facts: &Facts) {
-        let (address, port) = match facts.peer {
-            Some(SocketAddr::V4(peer)) => (peer.ip().to_ipv6_mapped(), peer.port()),
-            Some(SocketAddr::V6(peer)) => (*peer.ip(), peer.port()),
-            None => (Ipv6Addr::UNSPECIFIED, 0),
-        };
-        let bits = address.to_bits();
+        let (address, port) = facts.address();
         // The low half, by a truncation that is meant.
-        self.address[0].store(bits as u64, Relaxed);
-        self.address[1].store((bits >> 64) as u64, Relaxed);
+        self.address[0].store(address as u64, Relaxed);
+        self.address[1].store((address >> 64) as u64, Relaxed);
         self.port.store(port, Relaxed);
-        let peer = if facts.peer.is_some() { PEER } else { 0 };
-        let counted = if facts.counted { COUNTED } else { 0 };
-        let unix = if facts.unix { UNIX } else { 0 };
-        self.flags.store(peer | counted | unix, Relaxed);
+        self.flags.store(facts.flags(), Relaxed);
         self.server.store(facts.server, Relaxed);
         self.listener.store(facts.listener, Relaxed);
         self.born.store(facts.born.0, Relaxed);
@@ -326,23 +366,15 @@ impl Entry {
     }
 
     fn read(&self) -> Facts {
-        let flags = self.flags.load(Relaxed);
+        let half = |index: usize| u128::from(self.address[index].load(Relaxed));
+        let address = (half(1) << 64 | half(0), self.port.load(Relaxed));
         Facts {
-            peer: (flags & PEER != 0).then(|| self.peer()),
             server: self.server.load(Relaxed),
             listener: self.listener.load(Relaxed),
-            unix: flags & UNIX != 0,
-            counted: flags & COUNTED != 0,
             born: Tick(self.born.load(Relaxed)),
             requests: self.requests.load(Relaxed),
+            ..Facts::of(address, self.flags.load(Relaxed))
         }
-    }
-
-    fn peer(&self) -> SocketAddr {
-        let half = |index: usize| u128::from(self.address[index].load(Relaxed));
-        let address = Ipv6Addr::from_bits(half(1) << 64 | half(0));
-        let ip = address.to_ipv4_mapped().map_or(IpAddr::V6(address), |ip: Ipv4Addr| ip.into());
-        SocketAddr::new(ip, self.port.load(Relaxed))
     }
 }
 

@@ -5,13 +5,16 @@
 mod claims;
 mod clock;
 mod defer_accept;
+mod manager;
 mod sync;
 mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use clock::now as uptime;
 pub use defer_accept::set_defer_accept;
+pub use manager::Manager;
 pub use wall::{
-    Crash, Death, Farewells, Kept, LeftThread, Resumed, SUSPECT_WORDS, Suspect, Suspects,
-    THREAD_WORDS, ThreadWords, Threads, Wall, Wanted, enter, enter_with, wall,
+    Connections, Crash, Death, Farewells, Kept, LeftThread, Outside, Predecessor, Resumed, Role,
+    SUSPECT_WORDS, ServerSeen, Successor, Suspect, Suspects, THREAD_WORDS, ThreadWords, Threads,
+    Upgraded, Wall, Wanted, enter, enter_with, wall,
 };

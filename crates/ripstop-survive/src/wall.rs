@@ -15,15 +15,21 @@ mod descriptor;
 mod keeper;
 mod launch;
 mod master;
+mod outside;
 mod resume;
 mod shed;
 mod suspects;
 mod threads;
+mod transfer;
+mod wish;
 
+pub use control::Role;
 pub use crash::Crash;
+pub use outside::{Connections, Outside, ServerSeen, Upgraded};
 pub use resume::{Farewells, Resumed};
 pub use suspects::{SUSPECT_WORDS, Suspect, Suspects};
 pub use threads::{LeftThread, THREAD_WORDS, ThreadWords, Threads};
+pub use transfer::{Predecessor, Successor};
 
 use crate::claims::{Claims, claims};
 use control::Control;
@@ -50,6 +56,9 @@ use std::{
 /// The variable's value that turns the wall off.
 const OFF: &str = "off";
 
+/// The exit code of a program whose wall is not of its version: `EX_SOFTWARE`.
+const FOREIGN: i32 = 70;
+
 /// The part of a server in the wall.
 #[derive(Debug)]
 pub struct Wall {
@@ -64,6 +73,8 @@ pub struct Wall {
     /// Who was the server before this one; 0 for nobody.
     before: i32,
     orphan: AtomicBool,
+    /// Another server has taken this one's place.
+    leaves: AtomicBool,
 }
 
 /// Whether a program wants to have a wall.
@@ -146,8 +157,7 @@ extern "C" fn begin() {
     let huge_pages = master::without_huge_pages();
     let place = env::var(VARIABLE).unwrap_or_default();
     if let Some((memory, control)) = inherited(&place, "master") {
-        control.set_memory(memory.into_raw_fd());
-        master::run(control, huge_pages);
+        master::run(memory, control, huge_pages);
     }
 }
 
@@ -160,8 +170,15 @@ fn inherited(place: &str, name: &str) -> Option<(OwnedFd, &'static Control)> {
     if number <= 2 || !descriptor::borrow(number, survived) {
         return None;
     }
-    let control = descriptor::borrow(number, Control::open).ok()?;
-    Some((descriptor::own(number)?, control))
+    match descriptor::borrow(number, Control::open) {
+        Ok(control) => Some((descriptor::own(number)?, control)),
+        Err(err) if descriptor::borrow(number, Control::is_any_version) => {
+            // An upgrade between versions that do not understand each other: the present one stays.
+            eprintln!("{name} of another version of the wall: {err}; stop it and start this one");
+            std::process::exit(FOREIGN)
+        }
+        Err(_) => None,
+    }
 }
 
 /// Executes the program anew, as the master. Returns only if that fails.
@@ -220,8 +237,8 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     kit.clone_keeper()?;
     let (listeners, resumed) = (Mutex::new(listeners), Mutex::new(left.map(Resumed::from)));
     let before = if before == me { 0 } else { before };
-    let (crash, orphan) = (Mutex::new(crash), AtomicBool::new(false));
-    Ok(Wall { control, kit, master, listeners, resumed, crash, before, orphan })
+    let (crash, orphan, leaves) = (Mutex::new(crash), Default::default(), Default::default());
+    Ok(Wall { control, kit, master, listeners, resumed, crash, before, orphan, leaves })
 }
 
 /// Goes on with the claims of the server before, if it left any that can be read. Else those begin
@@ -323,6 +340,41 @@ impl Wall {
             drop(listener);
         }
         self.control.set_ready();
+        self.wake_master();
+    }
+
+    /// The configuration was read again, or was refused.
+    pub fn reloaded(&self) {
+        self.control.count_reload();
+        self.wake_master();
+    }
+
+    /// The socket that is readable when there may be a [`Wall::successor`].
+    pub fn socket(&'static self) -> Option<BorrowedFd<'static>> {
+        self.master.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The server that takes this one's place, once it serves and the master has said so: from now
+    /// on what this one leaves behind is the other's.
+    ///
+    /// # Errors
+    ///
+    /// When the master has ended, and says nothing any more.
+    pub fn successor(&self) -> io::Result<Option<Successor>> {
+        let Some(master) = &self.master else { return Ok(None) };
+        let passed = master::passed(master)?;
+        self.leaves.fetch_or(passed.is_some(), Relaxed);
+        Ok(passed.map(Successor::new))
+    }
+
+    /// Whether another server has taken this one's place.
+    pub fn leaves(&self) -> bool {
+        self.leaves.load(Relaxed)
+    }
+
+    /// The server whose place this one takes, if there is one that may have connections.
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        self.control.predecessor().and_then(descriptor::own).map(Predecessor::new)
     }
 
     /// The end is meant: nobody takes over.
@@ -375,6 +427,11 @@ impl Wall {
     fn let_go(&self, slot: usize) {
         self.control.unlist(slot);
         self.tell_master(slot, "", None);
+    }
+
+    /// Has the master look at the control memory.
+    fn wake_master(&self) {
+        self.tell_master(usize::MAX, "", None);
     }
 
     fn tell_master(&self, slot: usize, key: &str, listener: Option<BorrowedFd<'_>>) {

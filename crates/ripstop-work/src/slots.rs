@@ -1,7 +1,7 @@
 //! The slots of a group of threads: who is there to be watched.
 
 use crate::slot::{Seen, Slot};
-use ripstop_tears::Tears;
+use ripstop_tears::{Tears, Usage};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The slots of the threads of a worker, or of the executors.
@@ -47,6 +47,11 @@ impl Entries {
     pub(crate) fn marks(&self, into: &mut Vec<(usize, u64)>) {
         into.clear();
         into.extend(self.list.iter().map(|(number, slot)| (*number, slot.mark())));
+    }
+
+    /// What each of the threads has used of the processors, by their numbers.
+    pub(crate) fn usages(&self) -> impl Iterator<Item = (usize, Option<Usage>)> {
+        self.list.iter().map(|(number, slot)| (*number, slot.thread.usage()))
     }
 
     /// What each of the threads works on that is inside a poll.

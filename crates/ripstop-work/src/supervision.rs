@@ -16,8 +16,8 @@
 //! | lost threads | more than [`LOST_MOST`] | the process asks to be replaced |
 //! | the machine | a gap between two looks of [`GAP_STALLS`] stalls | all patience starts anew |
 //!
-//! A thread that comes back is plugged. A drowned worker that was
-//! replaced keeps its connections, and ends with the last of them.
+//! A thread that comes back is plugged. A drowned worker that was replaced gives its connections
+//! to the fresh one when their requests are answered, and ends with the last of them.
 
 use crate::Options;
 use ripstop_balance::{Backoff, Intensity, Restarts, Verdict};

@@ -5,6 +5,7 @@
 //! threads do. What it sees is judged in `polls`, `verdict` and `staff`, without threads and clocks.
 
 mod bell;
+mod drowning;
 mod polls;
 mod sights;
 mod staff;
@@ -234,7 +235,8 @@ impl<'a> Round<'a> {
     fn act(&mut self, supervisor: &mut Supervisor) {
         let list = self.crew.list();
         let of = |worker| self.workers.iter().find(|watched| watched.is_of(worker));
-        let drowned: Vec<_> = list.iter().map(|worker| of(worker)?.drowned).collect();
+        let drowned: Vec<_> =
+            list.iter().map(|worker| Some(of(worker)?.drowned.as_ref()?.since)).collect();
         let lost = self.workers.iter().map(|worker| worker.lost).sum::<usize>();
         let lost = lost + self.executors.lost;
         match supervisor.judge(&drowned, lost, self.now) {

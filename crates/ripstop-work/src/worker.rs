@@ -189,7 +189,8 @@ impl Worker {
     pub fn ending(&self) -> Ending {
         match self.end.load(Relaxed) {
             0 => Ending::NotYet,
-            1 => Ending::AfterRequest,
+            1 => Ending::MoveOn,
+            2 => Ending::AfterRequest,
             _ => Ending::AtOnce,
         }
     }
@@ -238,6 +239,8 @@ impl Drop for Worker {
 pub enum Ending {
     /// Not at all.
     NotYet,
+    /// Those that can go on elsewhere do so after the request they are at; the others end then.
+    MoveOn,
     /// Each after the request it is at.
     AfterRequest,
     /// Whatever they are at.

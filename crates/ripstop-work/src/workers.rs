@@ -269,7 +269,8 @@ impl Crew {
         self.list().iter().chain(retired.iter()).cloned().collect()
     }
 
-    /// Puts a fresh worker in the place of the one at this index, which keeps its connections.
+    /// Puts a fresh worker in the place of the one at this index, which keeps its connections
+    /// until they are at rest.
     /// Called by one thread at a time.
     pub(crate) fn rebuild(&self, index: usize) -> Result<(), Error> {
         let fresh = Worker::start(index, self)?;
@@ -280,7 +281,7 @@ impl Crew {
         let ending = *lock(&self.ending);
         fresh.end(ending);
         // It comes to nothing new any more, and so ends with what it has.
-        old.end(ending.max(Ending::AfterRequest));
+        old.end(ending.max(Ending::MoveOn));
         self.drowned.notify_one();
         Ok(())
     }

@@ -10,7 +10,9 @@ use axum::{
 };
 use clap::Parser;
 use futures_util::{StreamExt, stream};
-use ripstop::{Lane, Options, Outcome, Server, workers};
+use ripstop::{
+    Handle, Lane, Listen, ListenError, ListenerOptions, Options, Outcome, Server, workers,
+};
 use std::{
     convert::Infallible,
     hint::black_box,
@@ -107,13 +109,25 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     options.timeouts.park = Some(Duration::from_millis(arguments.park));
     let quarantine = Duration::from_millis(arguments.quarantine);
     options.quarantine = Some(quarantine).filter(|quarantine| !quarantine.is_zero());
-    let server = Server::with_options(app(), options);
-    let server = arguments.listen.iter().fold(server, |server, address| server.listen(address));
-    Ok(match server.run()? {
+    options.listen = arguments.listen.iter().map(|at| listen(at)).collect::<Result<_, _>>()?;
+    let server = Server::with_options(app(), options.clone());
+    // There is no file to be read again: the same options are applied.
+    let reload = |handle: &Handle| match handle.apply(options.clone()) {
+        Ok(()) => log::info!("reloaded"),
+        Err(err) => log::error!(err:%; "not reloaded"),
+    };
+    Ok(match server.run_reloading(|_| {}, reload)? {
         Outcome::Drained | Outcome::Cut(_) => ExitCode::SUCCESS,
         // EX_TEMPFAIL: it should be started again.
         Outcome::Surrendered(_) => ExitCode::from(75),
     })
+}
+
+fn listen(address: &str) -> Result<Listen, ripstop::Error> {
+    let fault = |source| ListenError::Address { address: address.to_owned(), source };
+    let parsed = address.parse().map_err(|err| ripstop::Error::Listen(vec![fault(err)]))?;
+    let listener = ListenerOptions { address: parsed, ..ListenerOptions::default() };
+    Ok(Listen { listener, ..Listen::default() })
 }
 
 fn app() -> Router {

@@ -43,6 +43,7 @@ pub(crate) fn rules() -> Rules {
 /// A death, with the requests that were running.
 #[derive(Debug)]
 pub(crate) struct Crashed {
+    wall: &'static Wall,
     /// It is known which thread the process died of.
     has_culprit: bool,
     /// What that one was at.
@@ -55,7 +56,7 @@ pub(crate) struct Crashed {
 
 impl Crashed {
     /// What was left of the server before, if it has crashed.
-    pub(crate) fn take(wall: &Wall) -> Option<Self> {
+    pub(crate) fn take(wall: &'static Wall) -> Option<Self> {
         let Crash { has_culprit, threads } = wall.crash()?;
         let (mut culprit, mut others, mut waiting) = (None, Vec::new(), Vec::new());
         for thread in threads {
@@ -68,18 +69,19 @@ impl Crashed {
         // One that had waited, and was gone on with.
         let goes_on = |id: &str| culprit.iter().chain(&others).any(|ran| ran.request_id == id);
         waiting.retain(|ran| !goes_on(&ran.request_id));
-        Some(Self { has_culprit, culprit, others, waiting })
+        Some(Self { wall, has_culprit, culprit, others, waiting })
     }
 
     /// Counts it against the requests that it may be the fault of: that of the thread which died, or
     /// where nobody knows which one did, all of them. `cooling`: how long those are refused, at
     /// first, for whom it is one crash too many.
-    pub(crate) fn count(&self, wall: &Wall, cooling: Duration) {
-        let quarantine = Quarantine::new(wall.suspects());
+    pub(crate) fn count(&self, cooling: Duration) {
+        let quarantine = Quarantine::new(self.wall.suspects());
         let suspects = match self.has_culprit {
             true => self.culprit.as_slice(),
             false => &self.others,
         };
+        let master = self.wall.master();
         for Quarantined { fingerprint, route, left, .. } in
             quarantine.crashed(uptime(), suspects, cooling)
         {
@@ -87,7 +89,7 @@ impl Crashed {
                 route,
                 fingerprint:%,
                 seconds = left.as_secs(),
-                lift:% = format_args!("ripstop poison lift --pid {} {fingerprint}", wall.master());
+                lift:% = format_args!("ripstop poison lift --pid {master} {fingerprint}");
                 "a request was running at crash after crash: it is refused for some time"
             );
         }

@@ -259,19 +259,19 @@ impl<S: Handler + Sync> Gates<S> {
     /// Takes over the connections that another process left at rest. Returns how many belong to
     /// none of the listeners, and were closed.
     pub(crate) fn resume(&self) -> usize {
-        let home = |open: &'_ Open<S>| {
+        self.lots.resume(&self.homes())
+    }
+
+    /// The listeners whose connections outlive their process.
+    pub(crate) fn homes(&self) -> Vec<Home> {
+        let home = |open: &Open<S>| {
             let listener = open.gate.listener();
-            let (number, proxy_protocol) = (open.number?, listener.proxy_protocol());
-            // The session of a connection under TLS went with its process.
-            open.tls.is_none().then_some((listener.local_address().clone(), number, proxy_protocol))
+            let (address, number) = (listener.local_address().clone(), open.number?);
+            // The session of a connection under TLS goes with its process.
+            let proxy_protocol = listener.proxy_protocol();
+            open.tls.is_none().then_some(Home { address, number, proxy_protocol })
         };
-        let homes: Vec<_> = self.open.iter().filter_map(home).collect();
-        let homes = homes.iter().map(|(address, number, proxy_protocol)| Home {
-            address,
-            number: *number,
-            proxy_protocol: *proxy_protocol,
-        });
-        self.lots.resume(&homes.collect::<Vec<_>>())
+        self.open.iter().filter_map(home).collect()
     }
 
     /// Stops accepting.

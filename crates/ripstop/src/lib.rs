@@ -62,17 +62,18 @@ pub mod workers {
 /// [`Server::run`] enters it by itself. A program that opens much before it runs its server enters
 /// it first thing, so that this happens in the server alone.
 pub mod wall {
-    pub use ripstop_survive::{Death, Wall, Wanted, enter, enter_with, wall as entered};
+    pub use ripstop_survive::{
+        Connections, Death, Outside, Role, ServerSeen, Upgraded, Wall, Wanted, enter, enter_with,
+        wall as entered,
+    };
 
-    /// The quarantine of a server that runs in another process, by the id of that or of its master;
-    /// `None` where it has no wall.
+    /// The quarantine of a server that runs in another process, by the id of that or of its master.
     ///
     /// # Errors
     ///
-    /// The process is not there, is another user's, or has a wall of another version.
-    pub fn quarantine_of(pid: i32) -> std::io::Result<Option<crate::Quarantine>> {
-        let suspects = ripstop_survive::Suspects::of_process(pid)?;
-        Ok(suspects.map(crate::Quarantine::new))
+    /// As [`Outside::of`].
+    pub fn quarantine_of(pid: i32) -> std::io::Result<crate::Quarantine> {
+        Ok(crate::Quarantine::new(Outside::of(pid)?.suspects()))
     }
 }
 

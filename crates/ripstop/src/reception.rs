@@ -14,7 +14,7 @@ use ripstop_net::{
     TlsFacts, proxy,
 };
 use ripstop_survive::{Claim, Facts, Tick};
-use ripstop_work::{Worker, Workers};
+use ripstop_work::{Ending, Worker, Workers};
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -53,6 +53,10 @@ impl<S: Handler + Sync> Reception for Door<S> {
             Ok(()) => {
                 if known {
                     self.claim(&mut socket, worker);
+                    // Nothing was read of it: should this worker be stuck before its task begins,
+                    // another one can have it.
+                    let claim = socket.claim().filter(|_| self.tls.is_none());
+                    claim.inspect(|claim| claim.rest());
                 }
                 Some(socket)
             }
@@ -153,6 +157,8 @@ impl<S: Handler> Door<S> {
                 Served::Parks(rested) => self.park(rested, &worker),
                 Served::Moves(rested, to) => self.give(rested, to),
             };
+            // What cannot go on elsewhere ends where it should have gone.
+            let left = left.filter(|_| worker.ending() != Ending::MoveOn);
             let Some(back) = left else { return };
             begin = Begin::Again(earlier(&back));
             stream = back;

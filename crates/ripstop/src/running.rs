@@ -9,15 +9,15 @@ use crate::{
     crashes::{self, Crashed},
     gates::{Closing, Gates, refresh},
     signals::{Asked, Signals},
-    survival::{Echoes, Survival},
+    survival::{Echoes, Guardian, Survival},
 };
 use ripstop_admin::Health;
 use ripstop_balance::Class;
 use ripstop_http::{Fingerprint, Handler, Quarantine, Quarantined, RateCounts, Rules};
 use ripstop_net::{
-    ConnectionCounts, Connections, Inherited, Lots, RefusedCounts, raise_descriptors,
+    ConnectionCounts, Connections, HandedOver, Inherited, Lots, RefusedCounts, raise_descriptors,
 };
-use ripstop_survive::Wall;
+use ripstop_survive::Successor;
 use ripstop_work::{Drained, Ending, Job, JobHandle, Queue, Routes, Surrender, Workers};
 use std::{
     ops::Deref,
@@ -31,7 +31,7 @@ use tokio::{
         mpsc::{self, error::TrySendError},
         watch,
     },
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 /// How often certificate files are looked at.
@@ -43,6 +43,16 @@ const CUT_TIME: Duration = Duration::from_millis(500);
 
 /// How long requests may take to finish when the process asks to be replaced.
 const SURRENDER_TIME: Duration = Duration::from_secs(1);
+
+/// How long a hand-over waits for connections at rest, until a death is not answered any more.
+const REST_TIME: Duration = Duration::from_secs(1);
+
+/// How often it is looked, in a hand-over, whether all have gone.
+const HANDOVER_LOOK: Duration = Duration::from_millis(5);
+
+/// How long connections that never came to rest have, at the end of a hand-over, to be told that
+/// they end.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether connections were refused.
 const REFUSED_LOOK: Duration = Duration::from_secs(1);
@@ -95,6 +105,16 @@ pub struct Handle {
     lots: Arc<Lots>,
     rules: Arc<Rules>,
     tears: Tears,
+}
+
+/// Why a server ends.
+enum End {
+    /// Somebody has asked for it.
+    Asked,
+    /// Only a new process can help.
+    Surrender(Surrender),
+    /// Another server takes its place.
+    Successor(Successor),
 }
 
 /// New options, and where to say what became of them.
@@ -208,16 +228,16 @@ impl Running {
         options: Options,
         inherited: Inherited,
         tears: Tears,
-        wall: Option<&'static Wall>,
+        guardian: &Arc<Guardian>,
     ) -> Result<Self, Error> {
         if options.raise_descriptors
             && let Err(err) = raise_descriptors()
         {
             log::warn!(err:%; "the limit of descriptors cannot be raised");
         }
-        let crashed = wall.and_then(Crashed::take);
-        if let (Some(wall), Some(crashed), Some(cooling)) = (wall, &crashed, options.quarantine) {
-            crashed.count(wall, cooling);
+        let crashed = guardian.wall().and_then(Crashed::take);
+        if let (Some(crashed), Some(cooling)) = (&crashed, options.quarantine) {
+            crashed.count(cooling);
         }
         crashes::outlive_threads();
         let runtime = OwnRuntime::new()?;
@@ -233,15 +253,16 @@ impl Running {
             .map(|address| admin::open(address, health.clone(), &workers, &lots, &inherited))
             .transpose();
         let (gates, admin) = both(gates, admin)?;
-        let unclaimed = if wall.is_some() { gates.resume() } else { 0 };
+        let unclaimed = if guardian.wall().is_some() { gates.resume() } else { 0 };
         let (connections, rules) = (gates.connections().clone(), gates.rules().clone());
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
         let survival = {
             let _inside = runtime.enter();
-            Survival::begin(wall, unclaimed, crashed, &tears)
+            Survival::begin(guardian, unclaimed, crashed, &tears)
         };
+        survival.take_over(&lots, gates.homes());
         let main = Main {
             workers,
             lots: lots.clone(),
@@ -297,6 +318,7 @@ impl Running {
         runtime: &Runtime,
         mut signals: Signals,
         mut reload: Option<&mut Reload<'_>>,
+        guardian: &Guardian,
     ) -> Result<Outcome, Error> {
         let handle = self.handle.clone();
         on_own_thread(|| {
@@ -306,7 +328,7 @@ impl Running {
                 match (asked, &mut reload) {
                     (Asked::Stop, _) if echoes.is_echo() => {}
                     (Asked::Stop, _) => handle.stop_or_cut(),
-                    (Asked::Reload, Some(reload)) => reload(&handle),
+                    (Asked::Reload, Some(reload)) => guardian.reload(|| reload(&handle)),
                     (Asked::Reload, None) => {}
                 }
             }
@@ -435,7 +457,11 @@ struct Main<S> {
 
 impl<S: Handler + Sync> Main<S> {
     async fn run(mut self) -> Outcome {
-        let surrender = self.serve().await;
+        let end = self.serve().await;
+        let surrender = if let End::Surrender(reason) = end { Some(reason) } else { None };
+        if let End::Successor(successor) = end {
+            self.hand_over(successor).await;
+        }
         self.survival.end(surrender);
         if surrender.is_some() {
             self.options.drain = SURRENDER_TIME.min(self.options.drain);
@@ -447,7 +473,7 @@ impl<S: Handler + Sync> Main<S> {
     }
 
     /// Until the end is asked for, or cannot be avoided.
-    async fn serve(&mut self) -> Option<Surrender> {
+    async fn serve(&mut self) -> End {
         let mut watchdog = interval(WATCHDOG_LOOK);
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refused = interval(REFUSED_LOOK);
@@ -460,8 +486,9 @@ impl<S: Handler + Sync> Main<S> {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = reached(&mut self.stages, Stage::Draining) => return None,
-                reason = self.workers.surrendered() => return Some(reason),
+                () = reached(&mut self.stages, Stage::Draining) => return End::Asked,
+                reason = self.workers.surrendered() => return End::Surrender(reason),
+                successor = self.survival.look() => return End::Successor(successor),
                 Some((options, told)) = self.applies.recv() => {
                     // Nobody may wait for the answer any more; the options count all the same.
                     let _ = told.send(self.apply(*options).await);
@@ -471,7 +498,6 @@ impl<S: Handler + Sync> Main<S> {
                 _ = sweep.tick() => {
                     self.lots.sweep();
                 }
-                () = self.survival.look() => {}
                 _ = watchdog.tick() => {
                     self.workers.look_after_watchdog();
                     // Where all were stuck, nobody could take over.
@@ -534,6 +560,58 @@ impl<S: Handler + Sync> Main<S> {
         self.announce();
         closing.wait(CLOSE_PATIENCE).await;
         Ok(())
+    }
+
+    /// Gives the connections at rest to the server that takes this one's place, then the others as
+    /// they come to rest, as long as they may take; what is left ends as in any end. A death in the
+    /// middle is answered as any other until all that was at rest has gone.
+    async fn hand_over(&mut self, successor: Successor) {
+        self.health.draining();
+        self.refuse_applies();
+        // It is the other's to answer for the server.
+        self.admin.take().inspect(|admin| admin.close());
+        if let Err(err) = self.lots.hand_over(successor) {
+            log::error!(err:%; "the connections end with this server");
+            return;
+        }
+        self.workers.end(Ending::MoveOn);
+        // Bounded, since clients go on coming.
+        let _ = timeout(REST_TIME, self.rest_has_gone()).await;
+        let HandedOver { given, lost } = self.lots.handed_over().await;
+        log::info!(given, lost; "another server has taken the place of this one");
+        self.survival.plan();
+        let closing = self.gates.close();
+        let patience = self.options.drain.saturating_sub(GOODBYE_TIME);
+        let mut stages = self.stages.clone();
+        tokio::select! {
+            _ = timeout(patience, self.handed_over(closing)) => {}
+            () = reached(&mut stages, Stage::Draining) => {}
+        }
+        let HandedOver { given, lost } = self.lots.handed_over().await;
+        log::info!(given, lost; "all connections that can have gone to the other server");
+    }
+
+    /// Waits until no connection is at rest.
+    async fn rest_has_gone(&self) {
+        self.lots.handed_over().await;
+        while self.lots.at_rest() > 0 {
+            sleep(HANDOVER_LOOK).await;
+            self.lots.handed_over().await;
+        }
+    }
+
+    /// Waits until no connection is left.
+    async fn handed_over(&self, closing: Closing) {
+        closing.wait(CLOSE_PATIENCE).await;
+        loop {
+            self.workers.drained(self.options.drain).await;
+            self.lots.handed_over().await;
+            // One that was parked may have had a request once more.
+            if self.gates.connections().counts().open == 0 {
+                return;
+            }
+            sleep(HANDOVER_LOOK).await;
+        }
     }
 
     /// Lets what runs finish, for as long as that may take.

@@ -4,11 +4,12 @@ use crate::{
     Address, Error, Handle, Listen, ListenError, Options, Outcome, Running, Tears,
     running::{OwnRuntime, Reload, on_own_thread},
     signals::Signals,
+    survival::Guardian,
 };
 use ripstop_http::Handler;
 use ripstop_net::{Inherited, ListenerOptions};
-use ripstop_survive::{Wall, Wanted};
-use std::future::Future;
+use ripstop_survive::Wanted;
+use std::{future::Future, sync::Arc};
 
 /// A server that has not started yet.
 ///
@@ -93,14 +94,14 @@ impl<S: Handler + Sync> Server<S> {
     ///
     /// When something cannot be bound or started; then nothing is.
     pub fn start(self) -> Result<Running, Error> {
-        self.start_behind(None)
+        self.start_behind(&Arc::new(Guardian::Nobody))
     }
 
-    fn start_behind(self, wall: Option<&'static Wall>) -> Result<Running, Error> {
+    fn start_behind(self, guardian: &Arc<Guardian>) -> Result<Running, Error> {
         if !self.faults.is_empty() {
             return Err(Error::Listen(self.faults));
         }
-        Running::start(self.service, self.options, self.inherited, self.tears, wall)
+        Running::start(self.service, self.options, self.inherited, self.tears, guardian)
     }
 
     /// Serves until the process gets TERM or INT, then drains; a second such signal ends it at
@@ -136,13 +137,13 @@ impl<S: Handler + Sync> Server<S> {
         reload: Option<&mut Reload<'_>>,
         started: impl FnOnce(&Running),
     ) -> Result<Outcome, Error> {
-        let wall = ripstop_survive::enter(self.wanted);
+        let guardian = Arc::new(Guardian::of_process(ripstop_survive::enter(self.wanted)));
         let runtime = OwnRuntime::new()?;
         // Before the start, so that whoever sees it listen can end it by a signal.
         let signals = Signals::listen(&runtime, reload.is_some()).map_err(Error::Main)?;
-        let running = self.start_behind(wall)?;
+        let running = self.start_behind(&guardian)?;
         started(&running);
-        running.obey(&runtime, signals, reload)
+        running.obey(&runtime, signals, reload, &guardian)
     }
 
     /// Serves until `stop` is ready, then drains. Blocks the calling thread; `stop` is polled on
@@ -156,9 +157,9 @@ impl<S: Handler + Sync> Server<S> {
     ///
     /// Goes on with a panic of `stop`.
     pub fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<Outcome, Error> {
-        let wall = ripstop_survive::enter(self.wanted);
+        let guardian = Arc::new(Guardian::of_process(ripstop_survive::enter(self.wanted)));
         let runtime = OwnRuntime::new()?;
-        let running = self.start_behind(wall)?;
+        let running = self.start_behind(&guardian)?;
         on_own_thread(|| runtime.block_on(stop))?;
         running.stop();
         Ok(running.wait())

@@ -5,14 +5,29 @@
 //! `ripstop-survive`.
 
 use crate::crashes::{self, Crashed, Quarantines};
-use ripstop_survive::{Death, Farewells, Resumed, Wall, wall};
+use ripstop_net::{Home, Lots, TakenOver};
+use ripstop_survive::{Death, Farewells, Manager, Resumed, Successor, Wall, wall};
 use ripstop_tears::Tears;
 use ripstop_work::Surrender;
-use std::time::{Duration, Instant};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 /// How often the server shows that it goes on.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How often it is looked what became of the quarantine.
+const QUARANTINES_LOOK: Duration = Duration::from_secs(1);
 
 /// Within this time of a stop, another one is the same: a terminal and a service manager send it to
 /// all processes, and the master passes its own on.
@@ -24,11 +39,61 @@ const REPLACE: i32 = 75;
 /// Looks after which it is said that a server has died, even if nobody knows how.
 const PATIENCE: u32 = 10;
 
+/// Who is told how a server that runs by itself is.
+#[derive(Debug)]
+pub(crate) enum Guardian {
+    /// The master and the keeper; the master speaks to a service manager.
+    Wall(&'static Wall),
+    /// Without a wall, the service manager.
+    Manager(Manager),
+    /// Nobody.
+    Nobody,
+}
+
+impl Guardian {
+    /// That of a process whose only purpose the server is.
+    pub(crate) fn of_process(wall: Option<&'static Wall>) -> Self {
+        let manager = || Manager::of_this_process().map_or(Self::Nobody, Self::Manager);
+        wall.map_or_else(manager, Self::Wall)
+    }
+
+    pub(crate) fn wall(&self) -> Option<&'static Wall> {
+        if let Self::Wall(wall) = self { Some(wall) } else { None }
+    }
+
+    fn manager(&self) -> Option<&Manager> {
+        if let Self::Manager(manager) = self { Some(manager) } else { None }
+    }
+
+    fn is_ready(&self) {
+        self.wall().inspect(|wall| wall.ready());
+        self.manager().inspect(|manager| manager.ready(SERVING));
+    }
+
+    fn beat(&self, draining: bool) {
+        self.wall().inspect(|wall| wall.beat());
+        self.manager().filter(|manager| manager.period().is_some()).inspect(|m| m.lives());
+        self.manager().filter(|_| draining).inspect(|manager| manager.drains());
+    }
+
+    /// Reads the configuration again.
+    pub(crate) fn reload(&self, reload: impl FnOnce()) {
+        self.manager().inspect(|manager| manager.reloading());
+        reload();
+        self.wall().inspect(|wall| wall.reloaded());
+        self.manager().inspect(|manager| manager.ready(SERVING));
+    }
+}
+
+/// What a service manager shows.
+const SERVING: &str = "serving";
+
 /// What the main thread has of the wall. Without one it does nothing.
 #[derive(Debug)]
 pub(crate) struct Survival {
-    wall: Option<&'static Wall>,
-    beat: Interval,
+    guardian: Arc<Guardian>,
+    /// The end has begun.
+    draining: Arc<AtomicBool>,
     farewell: Interval,
     /// What was resumed, until it was said.
     resumed: Option<(Resumed, u32)>,
@@ -36,20 +101,24 @@ pub(crate) struct Survival {
     /// What the server before was at, and where that is reported.
     crashed: Option<(Crashed, Tears)>,
     quarantines: Quarantines,
+    watch: Interval,
     /// How long nobody accepted, in milliseconds.
     took_ms: u64,
+    /// Where the master tells of a server that takes this one's place.
+    master: Option<AsyncFd<BorrowedFd<'static>>>,
 }
 
 impl Survival {
     /// To be called inside a runtime, when the server accepts: from now on its death is answered by
     /// another one. `homeless`: connections that no listener took over.
     pub(crate) fn begin(
-        wall: Option<&'static Wall>,
+        guardian: &Arc<Guardian>,
         homeless: usize,
         crashed: Option<Crashed>,
         tears: &Tears,
     ) -> Self {
-        wall.inspect(|wall| wall.ready());
+        guardian.is_ready();
+        let wall = guardian.wall();
         let took_ms = wall.and_then(Wall::since_death_ms).unwrap_or(0);
         let every = |period| {
             let mut interval = interval(period);
@@ -62,27 +131,72 @@ impl Survival {
             resumed.disbelieved += homeless;
         }
         let farewells = resumed.as_mut().map(|(resumed, _)| resumed.farewells());
-        let (beat, farewell) = (every(BEAT), every(Farewells::PAUSE));
+        let (draining, farewell) = (Arc::<AtomicBool>::default(), every(Farewells::PAUSE));
+        let (guarded, drains, mut beat) = (guardian.clone(), draining.clone(), every(BEAT));
+        tokio::spawn(async move {
+            loop {
+                beat.tick().await;
+                guarded.beat(drains.load(Relaxed));
+            }
+        });
         if let (None, Some(crashed)) = (&resumed, &crashed) {
             // Its keeper died with it, and nobody was told how.
             crashed.report(tears, &death(None));
         }
         let crashed = crashed.map(|crashed| (crashed, tears.clone()));
         let quarantines = Quarantines::new(wall.and_then(|_| crashes::quarantine()));
-        Self { wall, beat, farewell, resumed, farewells, crashed, quarantines, took_ms }
+        let watch = every(QUARANTINES_LOOK);
+        let master = wall.and_then(Wall::socket).and_then(|socket| join(socket).ok());
+        let guardian = guardian.clone();
+        Self {
+            guardian,
+            draining,
+            farewell,
+            resumed,
+            farewells,
+            crashed,
+            quarantines,
+            watch,
+            took_ms,
+            master,
+        }
     }
 
-    /// Waits for the next thing to do, and does it. For ever, where there is no wall. Cancel safe.
-    pub(crate) async fn look(&mut self) {
-        let Some(wall) = self.wall else { return std::future::pending().await };
-        let busy = self.resumed.is_some() || self.farewells.is_some();
-        tokio::select! {
-            _ = self.beat.tick() => {
-                wall.beat();
-                self.quarantines.look();
+    /// Sees to what a dead server has left, until another server takes this one's place. For ever,
+    /// where there is no wall. Cancel safe.
+    pub(crate) async fn look(&mut self) -> Successor {
+        let Some(wall) = self.guardian.wall() else { return std::future::pending().await };
+        loop {
+            let busy = self.resumed.is_some() || self.farewells.is_some();
+            tokio::select! {
+                _ = self.farewell.tick(), if busy => self.see_off(wall),
+                _ = self.watch.tick() => self.quarantines.look(),
+                () = told(&self.master) => match wall.successor() {
+                    Ok(Some(successor)) => return successor,
+                    Ok(None) => {}
+                    // It has ended.
+                    Err(_) => self.master = None,
+                }
             }
-            _ = self.farewell.tick(), if busy => self.see_off(wall),
         }
+    }
+
+    /// Takes over what another server hands over whose place this one takes.
+    pub(crate) fn take_over(&self, lots: &Arc<Lots>, homes: Vec<Home>) {
+        let predecessor = self.guardian.wall().and_then(Wall::predecessor);
+        let Some(predecessor) = predecessor else { return };
+        let tell = |taken: TakenOver| {
+            let TakenOver { taken, refused } = taken;
+            log::info!(taken, refused; "the connections of the server before have come");
+        };
+        if let Err(err) = lots.take_over(predecessor, homes, tell) {
+            log::error!(err:%; "the connections of the server before are lost");
+        }
+    }
+
+    /// The end is meant.
+    pub(crate) fn plan(&self) {
+        self.guardian.wall().inspect(|wall| wall.plan());
     }
 
     fn see_off(&mut self, wall: &Wall) {
@@ -104,7 +218,9 @@ impl Survival {
     /// The end: as planned, or by giving way to another process, which goes on with the
     /// connections. Then it does not return.
     pub(crate) fn end(&self, surrender: Option<Surrender>) {
-        match (self.wall, surrender) {
+        self.draining.store(true, Relaxed);
+        self.guardian.manager().inspect(|manager| manager.stopping());
+        match (self.guardian.wall(), surrender) {
             (Some(wall), Some(reason)) => {
                 log::error!(reason:?; "only a new process can help: it takes over");
                 wall.replace(REPLACE)
@@ -112,6 +228,25 @@ impl Survival {
             (Some(wall), None) => wall.plan(),
             (None, _) => {}
         }
+    }
+}
+
+// Its successor is unsafe. What that asks for holds: the socket is open as long as the process.
+#[expect(deprecated, reason = "the successor is unsafe")]
+fn join(socket: BorrowedFd<'static>) -> io::Result<AsyncFd<BorrowedFd<'static>>> {
+    AsyncFd::with_interest(socket, Interest::READABLE)
+}
+
+/// Waits until the master may have said something. Cancel safe.
+async fn told(master: &Option<AsyncFd<BorrowedFd<'static>>>) {
+    let ready = match master {
+        Some(master) => master.readable().await,
+        None => std::future::pending().await,
+    };
+    match ready {
+        Ok(mut ready) => ready.clear_ready(),
+        // The reactor has ended, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod logs;
 mod program;
 mod reload;
+mod service_manager;
 mod serving;
 mod tears;
 mod wall;

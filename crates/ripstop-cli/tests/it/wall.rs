@@ -1,6 +1,6 @@
 //! The program behind its process wall: the pid file, reloads and stops go by the master.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
 
 use ripstop_testkit::{Client, Family, Proc, Signal, send, until};
 
@@ -169,8 +169,8 @@ fn without_a_wall_or_a_server_there_is_no_quarantine_to_look_at() {
     address(&family, "web");
     let listed = home.run(&["poison", "list", "--pid", &family.id().to_string()]);
     assert_eq!(listed.code, 69, "{listed:?}");
-    assert!(listed.stderr.contains("no server with a process wall"), "{listed:?}");
-    assert_eq!(home.run(&["poison", "lift", "--all", "--pid", "999999999"]).code, 74);
+    assert!(listed.stderr.contains("the process has no wall"), "{listed:?}");
+    assert_eq!(home.run(&["poison", "lift", "--all", "--pid", "999999999"]).code, 69);
 }
 
 #[test]
@@ -184,4 +184,82 @@ fn master_and_keeper_of_the_program_are_small() {
     // Half a megabyte more than in a release: an unoptimised program has more to relocate.
     assert!(master < 2048 && keeper < 512, "{master} {keeper}");
     assert_eq!(family.proc().threads().unwrap(), ["ripstop"]);
+}
+
+/// A program that does this, in the shell.
+fn script(home: &Home, name: &str, lines: &str) -> String {
+    let path = home.path().join(name);
+    fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn an_upgrade_replaces_the_program_and_its_status_is_told() {
+    let home = Home::new();
+    let mut family = serve(&home, &config("", "x"));
+    let mut idle = Client::tcp(address(&family, "web")).unwrap();
+    assert_eq!(idle.get("/").unwrap().text(), "x");
+    let first = family.server();
+    assert!(until(DEADLINE, || first.is_at_rest().unwrap_or(false)));
+    let status = home.run(&["status"]);
+    let is_told = |text: &str| assert!(status.stdout.contains(text), "{text}: {status:?}");
+    is_told(&format!("master   pid {}\n", family.id()));
+    is_told(&format!(
+        "serves   pid {}, keeper pid {}, server number 1",
+        first.id(),
+        family.keeper().id()
+    ));
+    let upgraded = home.run(&["upgrade"]);
+    assert_eq!(upgraded.code, 0, "{upgraded:?}");
+    assert_eq!(idle.get("/").unwrap().text(), "x");
+    let second = family.server();
+    assert_ne!(second.id(), first.id());
+    let status = home.run(&["status"]);
+    let expected = format!("serves   pid {}", second.id());
+    assert!(status.stdout.contains(&expected), "{status:?}");
+    // The pid file is the new server's now.
+    assert_eq!(home.run(&["stop"]).code, 0);
+    assert_eq!(family.master().exit(DEADLINE).unwrap().code(), Some(0));
+    assert!(family.ends() && !home.path().join("ripstop.pid").exists());
+}
+
+#[test]
+fn a_new_program_with_a_fault_leaves_the_present_one() {
+    let home = Home::new();
+    let family = serve(&home, &config("", "x"));
+    let mut idle = Client::tcp(address(&family, "web")).unwrap();
+    assert_eq!(idle.get("/").unwrap().text(), "x");
+    let first = family.server();
+    let ours = env!("CARGO_BIN_EXE_ripstop");
+    let checks = |then: &str| format!("[ \"$1\" = check ] && exec {ours} \"$@\"\n{then}");
+    let upgrade = |binary: &str| home.run(&["upgrade", "--timeout", "2s", "--binary", binary]);
+    let is_refused = |binary: &str, reason: &str| {
+        let refused = upgrade(binary);
+        assert_eq!(refused.code, 75, "{refused:?}");
+        assert!(refused.stderr.contains(reason), "{reason}: {refused:?}");
+        assert!(refused.stderr.contains("the server that was there goes on"), "{refused:?}");
+    };
+    is_refused("nothing", "cannot be executed: No such file");
+    is_refused(&script(&home, "ends", &checks("exit 3")), "exit code 3 before it served");
+    is_refused(&script(&home, "hangs", &checks("exec sleep 600")), "did not serve in time");
+    // Whatever it is, it does not know the configuration.
+    is_refused(&script(&home, "other", "echo what >&2; exit 64"), "what");
+    home.write("ripstop.toml", "nonsense = 1\n");
+    is_refused(ours, "unknown key");
+    assert_eq!(idle.get("/").unwrap().text(), "x");
+    assert_eq!(family.server().id(), first.id());
+}
+
+#[test]
+fn a_server_without_a_master_says_so() {
+    let home = Home::new();
+    home.write("ripstop.toml", &config("", "x"));
+    let family = Family::start(&mut home.command(&["serve", "--no-master"])).unwrap();
+    address(&family, "web");
+    for command in ["status", "upgrade"] {
+        let refused = home.run(&[command]);
+        assert_eq!(refused.code, 69, "{refused:?}");
+        assert!(refused.stderr.contains("has no master"), "{refused:?}");
+    }
 }

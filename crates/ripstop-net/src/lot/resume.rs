@@ -2,25 +2,25 @@
 //!
 //! Each belongs to the listener at whose address it was accepted, whatever that was numbered then.
 
-use super::{Lots, lock};
+use super::{Key, Lots, lock};
 use crate::{
     Address,
     limits::Ticket,
     listener::{canonical, unix_path},
-    socket::Socket,
 };
 use ripstop_survive::{Claims, Facts, Resting, claims};
 use rustix::net::getsockname;
 use std::{
     net::{IpAddr, SocketAddr},
-    os::fd::OwnedFd,
+    os::fd::BorrowedFd,
+    sync::atomic::Ordering::Relaxed,
 };
 
 /// A listener that takes connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Home<'a> {
+#[derive(Clone, Debug)]
+pub struct Home {
     /// Where it listens.
-    pub address: &'a Address,
+    pub address: Address,
     /// Its number in the lots.
     pub number: u16,
     /// Its connections begin with a PROXY header, so that their peers are others than said.
@@ -28,57 +28,53 @@ pub struct Home<'a> {
 }
 
 impl Lots {
-    /// Parks what was left at rest by another process, evenly in all lots, and closes what belongs
+    /// Takes in what was left at rest by another process, evenly in all lots, and closes what belongs
     /// to none of the listeners. Returns how many were closed.
-    pub fn resume(&self, homes: &[Home<'_>]) -> usize {
-        let Some(claims) = claims() else { return 0 };
-        let left: Vec<_> = claims.at_rest().filter(|at| at.parked).collect();
+    pub fn resume(&self, homes: &[Home]) -> usize {
+        let parked = claims().into_iter().flat_map(Claims::at_rest).filter(|at| at.parked);
+        let left: Vec<_> = parked.collect();
         let turns = (0..self.lots.len()).cycle();
-        let parked = left
-            .iter()
-            .zip(turns)
-            .filter(|(at, worker)| self.resume_one(claims, at, *worker, homes).is_some());
-        left.len() - parked.count()
+        let taken = left.iter().zip(turns).filter(|(at, lot)| self.take_in(at, *lot, homes));
+        left.len() - taken.count()
     }
 
-    fn resume_one(
-        &self,
-        claims: &'static Claims,
-        at: &Resting,
-        worker: usize,
-        homes: &[Home<'_>],
-    ) -> Option<()> {
-        let (fd, claim) = claims.unpark(at.number, at.generation)?;
-        let Some(number) = home(&fd, &at.facts, homes) else {
-            claim.free();
-            return None;
-        };
-        let facts = Facts { server: self.server, listener: number, counted: false, ..at.facts };
-        claim.set_facts(&facts);
-        let Some(readmission) = self.readmission(&facts) else {
-            claim.free();
-            return None;
-        };
-        let ticket = Ticket::second(readmission.connections().clone());
-        let mut socket = Socket::resumed(fd, Some(claim), &facts, ticket);
-        // It was there before others, so it stays, even where its client has too many by now.
-        let counted = socket.admit_client().is_ok() && socket.counts_client();
-        claim.set_facts(&Facts { counted, ..facts });
-        let lot = &self.lots[worker];
+    /// Takes in a connection that is parked, for the lot of this worker: at no moment it has another
+    /// owner than its claim, so that a death costs nothing. False, and it is closed, where it
+    /// belongs to none of the listeners.
+    pub(super) fn take_in(&self, at: &Resting, worker: usize, homes: &[Home]) -> bool {
+        let (Some(claims), lot) = (claims(), &self.lots[worker]) else { return false };
         let entering = lock(&lot.entering);
-        let back = lot.enter(socket, worker);
+        let taken = claims.visit(at, |fd, claim| {
+            let number = home(fd, &at.facts, homes)?;
+            let facts = Facts { server: self.server, listener: number, ..at.facts };
+            let mut ticket = Ticket::second(self.readmission(&facts)?.connections().clone());
+            lot.watch(fd, Key::of(claim), false).ok()?;
+            // It was there before others, so it stays, even where its client has too many by now.
+            let client = facts.peer.map(|peer| peer.ip());
+            let counted = client.is_some_and(|client| ticket.admit_client(client).is_ok())
+                && ticket.counts_client();
+            claim.set_facts(&Facts { counted, ..facts });
+            claim.belongs_to(worker);
+            lot.parked.fetch_add(1, Relaxed);
+            ticket.leave_behind();
+            Some(())
+        });
         drop(entering);
-        back.is_none().then_some(())
+        let is_in = taken.flatten().is_some();
+        if !is_in && let Some((_fd, claim)) = claims.unpark(at.number, at.generation) {
+            claim.free();
+        }
+        is_in
     }
 }
 
 /// The number of the listener that a connection was accepted by.
-fn home(fd: &OwnedFd, facts: &Facts, homes: &[Home<'_>]) -> Option<u16> {
+fn home(fd: BorrowedFd<'_>, facts: &Facts, homes: &[Home]) -> Option<u16> {
     let local = getsockname(fd).ok()?;
     let home = match SocketAddr::try_from(local.clone()) {
         Ok(local) => {
             let local = canonical(local);
-            let is = |home: &&Home<'_>, wild| match home.address {
+            let is = |home: &&Home, wild| match &home.address {
                 Address::Tcp(at) => at.port() == local.port() && covers(at.ip(), local.ip(), wild),
                 Address::Unix(_) | Address::Inherited(_) => false,
             };
@@ -87,7 +83,7 @@ fn home(fd: &OwnedFd, facts: &Facts, homes: &[Home<'_>]) -> Option<u16> {
         }
         Err(_) => {
             let local = Address::Unix(unix_path(local).ok()?);
-            homes.iter().find(|home| *home.address == local)
+            homes.iter().find(|home| home.address == local)
         }
     }?;
     let peer = rustix::net::getpeername(fd).ok().flatten();

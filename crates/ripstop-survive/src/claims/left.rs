@@ -26,7 +26,7 @@ impl Claims {
     }
 
     /// The table in the memory, if it is one of this version.
-    fn open(memory: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn open(memory: OwnedFd) -> io::Result<Self> {
         let size = usize::try_from(fstat(&memory)?.st_size).unwrap_or(0);
         let sealed = fcntl_get_seals(&memory)?.contains(SealFlags::SHRINK | SealFlags::GROW);
         let entries = size.saturating_sub(size_of::<Header>()) / size_of::<Entry>();
@@ -55,6 +55,31 @@ impl Claims {
         })
     }
 
+    /// The descriptors of connections that are on their way to another process.
+    pub(crate) fn left_handing(&'static self) -> impl Iterator<Item = RawFd> {
+        let handing = |entry: &Entry| entry.word.state() == State::Handing;
+        self.numbered().filter_map(move |(number, entry)| handing(entry).then_some(number))
+    }
+
+    /// The descriptors that somebody has claimed.
+    pub(crate) fn claimed(&'static self) -> impl Iterator<Item = RawFd> {
+        let claimed = |entry: &Entry| entry.word.state() != State::Free;
+        self.numbered().filter_map(move |(number, entry)| claimed(entry).then_some(number))
+    }
+
+    /// Counts the connections, by what their claims say.
+    pub(crate) fn count(&self, idle: &mut usize, parked: &mut usize, busy: &mut usize) {
+        let used = self.header.used.load(Relaxed) as usize;
+        for entry in self.entries.iter().take(used) {
+            match entry.word.state() {
+                State::Free | State::Handed => {}
+                State::Idle | State::Taking => *idle += 1,
+                State::Parked | State::Handing => *parked += 1,
+                State::Busy | State::Started => *busy += 1,
+            }
+        }
+    }
+
     fn numbered(&'static self) -> impl Iterator<Item = (RawFd, &'static Entry)> {
         let used = RawFd::try_from(self.header.used.load(Relaxed)).unwrap_or(RawFd::MAX);
         (0..used).zip(self.entries)
@@ -64,7 +89,7 @@ impl Claims {
 impl Claim {
     /// The claim owns its descriptor, which it was left with. As [`Claim::park`].
     pub(crate) fn park_in_place(self) {
-        self.entry.word.park(self.generation);
+        self.entry.word.park_in_place(self.generation);
     }
 
     /// The number of the descriptor.

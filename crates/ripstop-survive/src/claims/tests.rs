@@ -38,17 +38,31 @@ fn a_parked_connection_is_taken_once() {
     let (fd, claim, _other) = claimed();
     let (number, claims) = (fd.as_raw_fd(), claims().expect("memory for claims"));
     assert!(claims.unpark(number, claim.generation()).is_none(), "it is busy");
-    claim.park(fd);
+    claim.park(fd).expect("it is busy");
     let parked = claims.at_rest().find(|resting| resting.number == number).expect("it rests");
     assert!(parked.parked && parked.generation == claim.generation());
     let (fd, again) = claims.unpark(number, claim.generation()).expect("it was parked");
     assert_eq!(fd.as_raw_fd(), number);
     assert!(claims.unpark(number, claim.generation()).is_none(), "somebody has it");
-    again.park(fd);
+    again.park(fd).expect("it is busy");
     assert!(claims.unpark(number, claim.generation()).is_none(), "that was an earlier owner's");
     let (fd, again) = claims.unpark(number, again.generation()).expect("it was parked");
     again.free();
     drop(fd);
+}
+
+#[test]
+fn an_idle_connection_is_parked_unless_somebody_has_taken_it() {
+    let (fd, claim, _other) = claimed();
+    let (number, claims) = (fd.as_raw_fd(), claims().expect("memory for claims"));
+    claim.rest();
+    claim.park(fd).expect("nobody has taken it");
+    let (fd, claim) = claims.unpark(number, claim.generation()).expect("it was parked");
+    claim.rest();
+    let taken = claims.take(number, claim.generation()).expect("it rests");
+    let lost = claim.park(fd).expect_err("it was taken");
+    claim.free();
+    drop((lost, taken));
 }
 
 #[test]

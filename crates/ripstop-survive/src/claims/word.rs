@@ -29,6 +29,8 @@ pub enum State {
     Taking = 5,
     /// The connection belongs to somebody else by another descriptor: this one is only closed.
     Handed = 6,
+    /// It goes to another process, which may have it already.
+    Handing = 7,
 }
 
 impl State {
@@ -40,6 +42,7 @@ impl State {
             4 => Self::Started,
             5 => Self::Taking,
             6 => Self::Handed,
+            7 => Self::Handing,
             _ => Self::Free,
         }
     }
@@ -79,6 +82,13 @@ impl Word {
         next
     }
 
+    /// A connection at rest comes, which has no task.
+    pub(crate) fn begin_parked(&self) -> u32 {
+        let next = self.generation().wrapping_add(1);
+        self.0.store(word(State::Parked, next), Release);
+        next
+    }
+
     /// The owner is certain that nothing is owed and nothing of a next request was read.
     pub(crate) fn rest(&self, generation: u32) {
         self.0.store(word(State::Idle, generation), Release);
@@ -99,8 +109,19 @@ impl Word {
         State::of(self.0.load(Relaxed)) == State::Started
     }
 
-    /// The owner, for whom it must be busy, gives the descriptor to the claim.
-    pub(crate) fn park(&self, generation: u32) {
+    /// The owner gives the descriptor to the claim. False if the connection was idle and has gone to
+    /// somebody else.
+    pub(crate) fn park(&self, generation: u32) -> bool {
+        if matches!(self.state(), State::Busy | State::Started) {
+            // Nobody else writes it.
+            self.0.store(word(State::Parked, generation), Release);
+            return true;
+        }
+        self.swap(State::Idle, State::Parked, generation, generation)
+    }
+
+    /// Parks what a dead process left at rest: nobody else writes it.
+    pub(crate) fn park_in_place(&self, generation: u32) {
         self.0.store(word(State::Parked, generation), Release);
     }
 
@@ -120,6 +141,11 @@ impl Word {
     pub(crate) fn taken(&self, generation: u32, done: bool) {
         let state = if done { State::Handed } else { State::Idle };
         self.0.store(word(state, generation), Release);
+    }
+
+    /// Takes a parked connection, to give it to another process.
+    pub(crate) fn hand(&self, generation: u32) -> bool {
+        self.swap(State::Parked, State::Handing, generation, generation)
     }
 
     /// The owner is about to close the descriptor.

@@ -5,11 +5,12 @@
 //! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
 //! of the server's table, which the keeper shares and the next server inherits.
 
-use super::{suspects::Suspects, threads::Threads};
+use super::{suspects::Suspects, threads::Threads, wish::Wish};
 use crate::clock::{Clock, uptime};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
-    mm::{MapFlags, ProtFlags, mmap},
+    io::pread,
+    mm::{MapFlags, ProtFlags, mmap, munmap},
 };
 use std::{
     io,
@@ -32,8 +33,11 @@ const YOUNG_MS: u64 = 200;
 /// Bytes of what a listener is known by. A Unix path alone has up to 108.
 const KEY: usize = 248;
 
-/// Whose memory this is, and the version of its layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x02");
+/// Whose memory this is, and the version of its layout, and of how connections are handed over.
+const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x03");
+
+/// Where in [`MAGIC`] the version is.
+const VERSION_AT: usize = 7;
 
 /// What is shared.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(super) struct Control {
     ready: AtomicU32,
     /// Grows by one each second while the server's main thread goes on.
     pub(super) beat: AtomicU32,
+    /// How often the configuration was read again.
+    reloads: AtomicU32,
     /// When the ready generation became so, in milliseconds.
     born: AtomicU64,
     /// When the last death was seen by a keeper.
@@ -71,12 +77,31 @@ pub(super) struct Control {
     claims: AtomicI32,
     /// The number of the socket to the master, plus one.
     socket: AtomicI32,
+    /// The number of the socket over which the server before hands its connections over, plus one.
+    predecessor: AtomicI32,
+    /// Why the program could not be executed: the number of the error, or 0.
+    failed: AtomicI32,
+    /// What the server is there for; a [`Role`].
+    role: AtomicU32,
+    /// What somebody wants of the master.
+    pub(super) wish: Wish,
     given: [Given; GIVEN],
     listeners: [Slot; LISTENERS],
     /// The thread that a process died of; 0 where that is not known.
     pub(super) crashed: AtomicU64,
     pub(super) suspects: Suspects,
     pub(super) threads: Threads,
+}
+
+/// What a server is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It serves, or is about to.
+    Serves,
+    /// It is to take the place of the one that serves.
+    Starts,
+    /// Its place was taken: it hands its connections over, and ends.
+    Leaves,
 }
 
 /// A descriptor that the start was given: its number plus one, and the file, since the number may
@@ -100,9 +125,6 @@ struct Slot {
 }
 
 impl Control {
-    /// What `/proc` shows a descriptor of it to lead to, at first.
-    pub(super) const PATH: &str = "/memfd:ripstop-control";
-
     /// Fresh memory.
     pub(super) fn create() -> io::Result<(OwnedFd, &'static Self)> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -137,6 +159,27 @@ impl Control {
             let start = std::ptr::null_mut();
             let start = mmap(start, size_of::<Self>(), access, MapFlags::SHARED, memory, 0)?;
             Ok(&*start.cast::<Self>())
+        }
+    }
+
+    /// Ends the mapping.
+    ///
+    /// # Safety
+    ///
+    /// Nothing refers to it from now on.
+    #[expect(unsafe_code, reason = "shared memory is unmapped")]
+    pub(super) unsafe fn unmap(&'static self) {
+        // SAFETY: it was mapped with this length; the rest is the caller's word.
+        let _ = unsafe { munmap(std::ptr::from_ref(self).cast_mut().cast(), size_of::<Self>()) };
+    }
+
+    /// Passes on, to one that begins, what all of its master's have in common.
+    pub(super) fn bequeath(&self, next: &Self) {
+        next.set_role(Role::Starts);
+        next.master.store(self.master.load(Relaxed), Release);
+        next.generation.store(self.generation.load(Relaxed), Release);
+        for number in self.given() {
+            super::descriptor::borrow(number, |fd| next.give(fd, number));
         }
     }
 
@@ -206,6 +249,65 @@ impl Control {
 
     pub(super) fn set_socket(&self, number: RawFd) {
         self.socket.store(number + 1, Release);
+    }
+
+    pub(super) fn predecessor(&self) -> Option<RawFd> {
+        self.predecessor.load(Acquire).checked_sub(1).filter(|number| *number >= 0)
+    }
+
+    pub(super) fn set_predecessor(&self, number: Option<RawFd>) {
+        self.predecessor.store(number.map_or(0, |number| number + 1), Release);
+    }
+
+    pub(super) fn role(&self) -> Role {
+        match self.role.load(Acquire) {
+            1 => Role::Starts,
+            2 => Role::Leaves,
+            _ => Role::Serves,
+        }
+    }
+
+    pub(super) fn set_role(&self, role: Role) {
+        self.role.store(role as u32, Release);
+    }
+
+    /// The server and its keeper.
+    pub(super) fn processes(&self) -> (i32, i32) {
+        (self.server.load(Relaxed), self.keeper.load(Relaxed))
+    }
+
+    pub(super) fn reloads(&self) -> u32 {
+        self.reloads.load(Acquire)
+    }
+
+    pub(super) fn count_reload(&self) {
+        self.reloads.fetch_add(1, Release);
+    }
+
+    pub(super) fn beats(&self) -> u32 {
+        self.beat.load(Relaxed)
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Relaxed)
+    }
+
+    /// The program cannot be executed.
+    pub(super) fn fail(&self, errno: i32) {
+        self.failed.store(errno, Release);
+    }
+
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        let errno = self.failed.load(Acquire);
+        (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+    }
+
+    /// Whether the memory is this kind of memory, of whatever version.
+    pub(super) fn is_any_version(memory: BorrowedFd<'_>) -> bool {
+        let mut magic = [0; size_of::<u64>()];
+        let ours = MAGIC.to_le_bytes();
+        pread(memory, &mut magic[..], 0).is_ok_and(|read| read == ours.len())
+            && magic[..VERSION_AT] == ours[..VERSION_AT]
     }
 
     /// Takes down a descriptor that every server gets. What does not fit closes at an exec.

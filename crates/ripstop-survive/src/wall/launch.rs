@@ -65,6 +65,14 @@ impl Launch {
         Ok(Self::new(path, &arguments()?, &environment, program.into_raw_fd())?)
     }
 
+    /// The same arguments and environment, with the program at this path, or at the one of the start.
+    /// The program itself is no way out: what is wanted is what is there now.
+    pub(super) fn of(self, path: Option<&OsStr>) -> io::Result<Self> {
+        let Some(path) = path else { return Ok(Self { program: -1, ..self }) };
+        let mut block = Block::new(0, path.len() + 1)?;
+        Ok(Self { path: block.text(path), program: -1, ..self })
+    }
+
     fn new(
         path: PathBuf,
         arguments: &[OsString],
@@ -106,6 +114,9 @@ impl Launch {
         // SAFETY: both lists end with a null pointer, and all texts with a zero.
         unsafe {
             execve(self.path, self.arguments, self.environment);
+            if self.program < 0 {
+                return;
+            }
             let (empty, whole) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
             let (call, program) = (libc::SYS_execveat, self.program);
             libc::syscall(call, program, empty, self.arguments, self.environment, whole);

@@ -3,63 +3,57 @@
 //! It is the program executed anew, turned off the way before `main`: so it has no threads, no
 //! memory to speak of, and nothing of the application. It starts the first server, holds duplicates
 //! of the listeners, adopts what is orphaned, passes signals on, and starts a fresh server where
-//! server and keeper have both died. What lives on in between is the keeper's affair.
+//! server and keeper have both died. What lives on in between is the keeper's affair. On request it
+//! starts a new program beside the present one, and has it take its place once it serves.
 
 #![expect(unsafe_code, reason = "the C library's fork and signalfd")]
 
 mod listeners;
+mod service;
+mod upgrade;
+mod ward;
 
-use super::{
-    control::{Control, now},
-    descriptor::stay_open,
-    launch::Launch,
-};
-pub(super) use listeners::tell;
+use super::control::{Control, now};
+pub(super) use listeners::{passed, tell};
 
-use listeners::Held;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-    process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, wait, waitid},
+    process::{Pid, Signal, WaitOptions, wait},
     thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled},
 };
+use service::Service;
 use std::{
     fs, io,
     mem::MaybeUninit,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     process::exit,
-    ptr::null_mut,
-    sync::atomic::Ordering::{Acquire, Relaxed, Release},
+    sync::atomic::Ordering::Release,
 };
+use upgrade::Upgrade;
+use ward::{Fate, Ward};
 
 /// How often the master looks at the server's heart.
 const BEAT_MS: u64 = 1000;
 
-/// Looks without a beat after which the server is replaced.
-const STILL_MAX: u32 = 10;
-
-/// The first pause before a fresh server, and the longest.
-const PAUSE_MS: (u64, u64) = (100, 5000);
-
-/// How long servers must live for the pause to be short again.
-const QUIET_MS: u64 = 60_000;
-
-/// How long a keeper may take to end after its server.
-const KEEPER_MS: u64 = 1000;
-
 /// Signals that end the server.
 const STOP: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::QUIT];
 
-/// Signals that are passed on when the server can take them.
-const OTHER: [Signal; 3] = [Signal::HUP, Signal::USR1, Signal::USR2];
+/// Signals that wait until the server can take them.
+const OTHER: [Signal; 3] = [Signal::HUP, Signal::USR1, UPGRADE];
+
+/// The signal that asks for an upgrade, and is the master's own.
+const UPGRADE: Signal = Signal::USR2;
 
 /// The exit code where no server can be started: `EX_OSERR`.
 const CANNOT_START: i32 = 71;
 
+/// What is waited for.
+const IN: PollFlags = PollFlags::IN;
+
 /// Becomes the master, for the rest of the process.
-pub(super) fn run(control: &'static Control, huge_pages: HugePages) -> ! {
-    match Master::new(control, huge_pages) {
-        Ok(mut master) => master.watch(),
+pub(super) fn run(memory: OwnedFd, control: &'static Control, huge_pages: HugePages) -> ! {
+    match Master::new(memory, control, huge_pages) {
+        Ok(mut master) => exit(master.watch()),
         Err(err) => {
             eprintln!("the master of the server cannot start: {err}");
             exit(CANNOT_START)
@@ -80,158 +74,119 @@ pub(super) fn without_huge_pages() -> HugePages {
     HugePages(!before)
 }
 
-struct Master {
-    control: &'static Control,
-    launch: Launch,
+/// What all servers are started with.
+struct Common {
     huge_pages: HugePages,
-    /// Readable when a signal has come.
-    signals: OwnedFd,
     /// The signals that were blocked at the start.
     blocked: libc::sigset_t,
-    /// To the server; closed at its other end when there is none.
-    server_socket: Option<OwnedFd>,
-    held: Vec<Held>,
-    /// The server, or the keeper that is about to be one. `None` in a pause.
-    server: Option<Pid>,
-    /// When a fresh one is to be started.
-    start_at: u64,
-    /// The last pause, and when it was.
-    pause: (u64, u64),
+}
+
+struct Master {
+    common: Common,
+    service: Service,
+    /// Readable when a signal has come.
+    signals: OwnedFd,
+    /// Whose server serves.
+    ward: Ward,
+    /// What is to take its place.
+    upgrade: Option<Upgrade>,
+    /// Those whose place was taken, until they have ended.
+    leaving: Vec<Ward>,
+    /// How the server that was stopped has ended.
+    ended: Option<i32>,
     stopping: bool,
     /// Signals for when the server can take them.
     waiting: Vec<Signal>,
     look_at: u64,
-    /// The server's last beat, and how many looks it was still.
-    beat: (u32, u32),
 }
 
 impl Master {
-    fn new(control: &'static Control, huge_pages: HugePages) -> io::Result<Self> {
+    fn new(memory: OwnedFd, control: &'static Control, huge_pages: HugePages) -> io::Result<Self> {
         control.master.store(rustix::process::getpid().as_raw_pid(), Release);
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let (signals, blocked) = listen_for_signals()?;
         Ok(Self {
-            control,
-            launch: Launch::again(&format!("server:{}", control.memory().unwrap_or(-1)))?,
-            huge_pages,
+            common: Common { huge_pages, blocked },
+            service: Service::new(),
             signals,
-            blocked,
-            server_socket: None,
-            held: Vec::new(),
-            server: None,
-            start_at: 0,
-            pause: (0, now()),
+            ward: Ward::new(memory, control)?,
+            upgrade: None,
+            leaving: Vec::new(),
+            ended: None,
             stopping: false,
             waiting: Vec::new(),
             look_at: 0,
-            beat: (0, 0),
         })
     }
 
-    /// For ever, until the server has ended and is not to be replaced.
-    fn watch(&mut self) -> ! {
+    /// Until the server has ended and is not to be replaced.
+    fn watch(&mut self) -> i32 {
         loop {
-            if self.server.is_none() && now() >= self.start_at {
+            if self.ward.server().is_none() && self.ended.is_none() && now() >= self.ward.start_at {
                 self.start();
             }
             self.wait();
             self.take_signals();
-            self.take_listeners();
+            self.wards().for_each(Ward::take_listeners);
             self.reap();
+            self.go_on_with_upgrade();
             self.pass_on();
+            self.service.look(&self.ward, self.stopping);
             if now() >= self.look_at {
                 self.look_at = now() + BEAT_MS;
-                self.look();
+                self.wards().for_each(Ward::look);
+            }
+            if let Some(code) = self.ended.filter(|_| self.is_alone()) {
+                return code;
             }
         }
     }
 
+    fn wards(&mut self) -> impl Iterator<Item = &mut Ward> {
+        let next = self.upgrade.as_mut().map(|upgrade| &mut upgrade.ward);
+        [&mut self.ward].into_iter().chain(next).chain(&mut self.leaving)
+    }
+
+    /// Whether no server is left.
+    fn is_alone(&self) -> bool {
+        self.upgrade.is_none() && self.leaving.is_empty()
+    }
+
     /// Until there is something to do.
-    fn wait(&self) {
-        let mut until = if self.server.is_none() { self.start_at } else { self.look_at };
+    fn wait(&mut self) {
+        let mut until = self.look_at;
+        if self.ward.server().is_none() {
+            until = until.min(self.ward.start_at);
+        }
         if !self.waiting.is_empty() {
             until = until.min(now() + 50);
         }
+        until = self.upgrade.as_ref().map_or(until, |upgrade| until.min(upgrade.deadline()));
         let timeout = Timespec {
             tv_sec: (until.saturating_sub(now()) / 1000).cast_signed(),
             tv_nsec: ((until.saturating_sub(now()) % 1000) * 1_000_000).cast_signed(),
         };
-        let signals = PollFd::new(&self.signals, PollFlags::IN);
+        let next = self.upgrade.as_ref().map(|upgrade| &upgrade.ward);
+        let wards = [&self.ward].into_iter().chain(next).chain(&self.leaving);
+        let sockets = wards.filter_map(Ward::socket).map(|at| PollFd::from_borrowed_fd(at, IN));
+        let signals = PollFd::new(&self.signals, IN);
         // Signals are blocked, so nothing interrupts it.
-        let _ = match &self.server_socket {
-            Some(socket) => {
-                poll(&mut [signals, PollFd::new(socket, PollFlags::IN)], Some(&timeout))
-            }
-            None => poll(&mut [signals], Some(&timeout)),
-        };
+        let _ = poll(&mut [signals].into_iter().chain(sockets).collect::<Vec<_>>(), Some(&timeout));
     }
 
     /// Starts a fresh server.
     fn start(&mut self) {
-        match self.fork() {
-            Ok(server) => self.follow(server),
-            Err(err) if self.control.was_ready() => {
+        match self.ward.start(&self.common) {
+            Ok(()) => {}
+            Err(err) if self.ward.control.was_ready() => {
                 eprintln!("a server cannot be started, another attempt follows: {err}");
-                self.start_later();
+                self.ward.start_later();
             }
             Err(err) => {
                 eprintln!("the server cannot be started: {err}");
                 exit(CANNOT_START)
             }
         }
-    }
-
-    fn fork(&mut self) -> io::Result<Pid> {
-        let (ours, theirs) = listeners::socket_pair()?;
-        self.control.set_socket(theirs.as_raw_fd());
-        self.control.set_claims(None);
-        self.control.keeper.store(0, Release);
-        self.control.unlist_all();
-        self.held.iter().for_each(|held| held.list(self.control));
-        // SAFETY: this process has no other threads, so the child may do what it likes.
-        let pid = unsafe { libc::fork() };
-        match Pid::from_raw(pid) {
-            None if pid == 0 => self.become_server(&theirs),
-            None => Err(io::Error::last_os_error()),
-            Some(server) => {
-                self.control.server.store(pid, Release);
-                self.server_socket = Some(ours);
-                Ok(server)
-            }
-        }
-    }
-
-    /// In the child.
-    fn become_server(&self, socket: &OwnedFd) -> ! {
-        let known = [self.control.memory(), Some(socket.as_raw_fd())];
-        let held = self.held.iter().map(Held::number);
-        for number in known.into_iter().flatten().chain(self.control.given()).chain(held) {
-            stay_open(number, true);
-        }
-        if self.huge_pages.0 {
-            let _ = disable_transparent_huge_pages(false);
-        }
-        // SAFETY: the mask was asked for at the start.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.blocked, null_mut()) };
-        self.launch.execute();
-        eprintln!("the server cannot be executed: {}", io::Error::last_os_error());
-        // SAFETY: ends the child at once; what is to be done at an exit is the master's.
-        unsafe { libc::_exit(127) }
-    }
-
-    fn follow(&mut self, server: Pid) {
-        self.server = Some(server);
-        self.beat = (self.control.beat.load(Relaxed), 0);
-    }
-
-    /// After a pause that grows while servers do not live.
-    fn start_later(&mut self) {
-        let (last, when) = self.pause;
-        let grown = if now() - when > QUIET_MS { 0 } else { last * 2 };
-        self.pause = (grown.clamp(PAUSE_MS.0, PAUSE_MS.1), now());
-        self.start_at = now() + self.pause.0;
-        self.server = None;
-        self.server_socket = None;
     }
 
     fn take_signals(&mut self) {
@@ -252,107 +207,102 @@ impl Master {
         }
     }
 
-    /// Ends the server, and itself with it.
+    /// Ends all servers, and itself with them.
     fn stop(&mut self, signal: Signal) {
         self.stopping = true;
-        self.control.plan();
-        match self.server {
-            Some(server) => drop(kill_process(server, signal)),
-            None => exit(0),
+        self.end_upgrade("the server ends");
+        if self.ward.server().is_none() {
+            self.ended = Some(0);
+        }
+        for ward in self.wards() {
+            ward.control.plan();
+            ward.signal(signal);
         }
     }
 
-    /// Passes on what has waited for the server to serve. A signal that the server does not know
-    /// ends it, as it would without a master.
+    /// Passes on what has waited for the server to serve, and for an upgrade to be over. A signal
+    /// that the server does not know ends it, as it would without a master.
     fn pass_on(&mut self) {
-        let (Some(server), true) = (self.server, self.control.is_ready()) else { return };
+        let (Some(server), None) = (self.ward.server(), &self.upgrade) else { return };
+        if self.stopping || !self.ward.control.is_ready() {
+            return;
+        }
         for signal in std::mem::take(&mut self.waiting) {
-            if !knows(server, signal) {
-                self.stopping = true;
-                self.control.plan();
+            if signal == UPGRADE {
+                self.begin_upgrade();
+            } else if !knows(server, signal) {
+                self.stop(signal);
+            } else {
+                if signal == Signal::HUP {
+                    self.service.reloads(&self.ward);
+                }
+                self.ward.signal(signal);
             }
-            // It may have ended just now, which is seen soon.
-            let _ = kill_process(server, signal);
         }
     }
 
-    fn take_listeners(&mut self) {
-        let Some(socket) = &self.server_socket else { return };
-        if listeners::take(socket, &mut self.held).is_err() {
-            self.server_socket = None;
+    fn begin_upgrade(&mut self) {
+        if self.upgrade.is_some() {
+            return;
         }
+        match Upgrade::start(&self.ward, &self.common) {
+            Ok(upgrade) => self.upgrade = Some(upgrade),
+            Err(reason) => self.say_failed(&reason),
+        }
+    }
+
+    /// The new server takes its place, or has had its time.
+    fn go_on_with_upgrade(&mut self) {
+        let Some(upgrade) = &self.upgrade else { return };
+        if upgrade.serves() {
+            let old = self.upgrade.take().map(|upgrade| upgrade.take_place(&mut self.ward));
+            self.leaving.extend(old);
+        } else if now() >= upgrade.deadline() {
+            self.end_upgrade("it did not serve in time");
+        }
+    }
+
+    fn end_upgrade(&mut self, reason: &str) {
+        if let Some(upgrade) = self.upgrade.take() {
+            self.say_failed(reason);
+            upgrade.give_up();
+        }
+    }
+
+    fn say_failed(&self, reason: &str) {
+        eprintln!("the server was not upgraded, the present one goes on: {reason}");
+        self.ward.control.wish.fail(reason);
     }
 
     /// Reaps whatever child has ended, adopted ones too.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if Some(pid) == self.server {
-                self.succeed(pid, status.as_raw());
+            let status = status.as_raw();
+            let is = |ward: &Ward| ward.server() == Some(pid);
+            if is(&self.ward) {
+                self.succeed(pid, status);
+            } else if let Some(upgrade) = self.upgrade.as_mut().filter(|at| is(&at.ward)) {
+                if let Some(reason) = upgrade.bury(pid, status) {
+                    self.upgrade = None;
+                    self.say_failed(&reason);
+                }
+            } else if let Some(index) = self.leaving.iter().position(is)
+                && !matches!(self.leaving[index].bury(pid, status), Fate::GoesOn)
+            {
+                self.leaving.swap_remove(index);
             }
         }
     }
 
     /// The server has ended: its keeper takes over, or there is a fresh one, or that was all.
     fn succeed(&mut self, pid: Pid, status: i32) {
-        self.control.bury(pid.as_raw_pid(), status);
-        // A keeper ends by itself where nothing has ever served; that is no server's failure.
-        let was_server = self.control.server.load(Acquire) == pid.as_raw_pid();
-        let failed_at_start = was_server && !self.control.was_ready() && libc::WIFEXITED(status);
-        if self.stopping || self.control.is_planned() || failed_at_start {
-            self.end(pid, status);
-        }
-        match self.successor(pid) {
-            Some(successor) => self.follow(successor),
-            None => self.start_later(),
-        }
-    }
-
-    /// The keeper that a server has left, if it lives: then it is a child by now. It may be the
-    /// next server already, with a keeper of its own.
-    fn successor(&self, dead: Pid) -> Option<Pid> {
-        let control = self.control;
-        let candidates = [&control.keeper, &control.server].map(|id| id.load(Acquire));
-        let is_child = |candidate: &Pid| {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            *candidate != dead && matches!(waitid(WaitId::Pid(*candidate), options), Ok(None))
-        };
-        candidates.into_iter().filter_map(Pid::from_raw).find(is_child)
-    }
-
-    /// Ends as the server did, and leaves nothing behind.
-    fn end(&mut self, server: Pid, status: i32) -> ! {
-        self.control.plan();
-        if let Some(keeper) = self.successor(server) {
-            let until = now() + KEEPER_MS;
-            while !is_gone(keeper) {
-                if now() >= until {
-                    let _ = kill_process(keeper, Signal::KILL);
-                }
-                let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 2_000_000 }));
+        match self.ward.bury(pid, status) {
+            Fate::GoesOn => {}
+            Fate::Lost => self.ward.start_later(),
+            Fate::Ended(code) => {
+                self.end_upgrade("the server has ended");
+                self.ended = Some(code);
             }
-        }
-        match libc::WIFEXITED(status) {
-            true => exit(libc::WEXITSTATUS(status)),
-            false => exit(128 + libc::WTERMSIG(status)),
-        }
-    }
-
-    /// Looks whether the server goes on: looks are counted, not time, since a machine that slept
-    /// has not looked either.
-    fn look(&mut self) {
-        let Some(server) = self.server else { return };
-        let (beat, still) = (self.control.beat.load(Relaxed), self.beat.1);
-        let replacing = self.control.replacing.load(Relaxed);
-        let is_keeper = server.as_raw_pid() != self.control.server.load(Relaxed);
-        let waits = match is_keeper {
-            // A program may take its time before it serves; a keeper may not.
-            true => replacing != self.control.generation.load(Relaxed),
-            false => self.control.is_ready() && !self.control.is_planned(),
-        };
-        self.beat = (beat, if waits && beat == self.beat.0 { still + 1 } else { 0 });
-        if self.beat.1 > STILL_MAX && !is_debugged(server) {
-            self.control.stopped.store(server.as_raw_pid(), Relaxed);
-            let _ = kill_process(server, Signal::KILL);
         }
     }
 }
@@ -373,12 +323,6 @@ fn listen_for_signals() -> io::Result<(OwnedFd, libc::sigset_t)> {
             signals => Ok((OwnedFd::from_raw_fd(signals), before.assume_init())),
         }
     }
-}
-
-/// Reaps it, if it has ended.
-fn is_gone(child: Pid) -> bool {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    !matches!(waitid(WaitId::Pid(child), options), Ok(None) | Err(Errno::INTR))
 }
 
 /// Whether a process handles or ignores a signal.

@@ -77,6 +77,8 @@ impl Resumed {
             State::Handed => claim.free(),
             // Who was about to take it away had not done so.
             State::Idle | State::Taking | State::Parked => self.keep(claim),
+            // It may be another process's by now: whoever hands connections over goes on with it.
+            State::Handing => drop(super::descriptor::stay_open(claim.left_number(), false)),
             State::Busy => self.tell(claim),
             State::Started => self.cut(claim),
         }

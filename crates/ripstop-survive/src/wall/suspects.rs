@@ -3,12 +3,9 @@
 //! A table of plain atomics: fingerprints, and for each some words that whoever judges it keeps. It
 //! can be read, and entries be taken out of it, from other processes too.
 
-use super::control::Control;
 use std::{
-    array, fs,
+    array,
     hash::{BuildHasher, RandomState},
-    io,
-    os::fd::AsFd,
     sync::atomic::{
         AtomicU8, AtomicU32, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -54,25 +51,6 @@ impl Suspects {
     /// To be called once for fresh memory.
     pub(super) fn begin(&self) {
         self.key.store(RandomState::new().hash_one(std::process::id()), Relaxed);
-    }
-
-    /// Those of a server that runs, by the id of its process or of its master; `None` where it has
-    /// no wall.
-    ///
-    /// # Errors
-    ///
-    /// The process is not there, is another user's, or has a wall of another version.
-    pub fn of_process(pid: i32) -> io::Result<Option<&'static Self>> {
-        for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-            let path = entry?.path();
-            // It may have been closed meanwhile.
-            let leads_to = fs::read_link(&path).unwrap_or_default();
-            if leads_to.to_string_lossy().starts_with(Control::PATH) {
-                let memory = fs::File::options().read(true).write(true).open(path)?;
-                return Ok(Some(&Control::open(memory.as_fd())?.suspects));
-            }
-        }
-        Ok(None)
     }
 
     /// Whether any is known.
@@ -176,6 +154,7 @@ impl Suspect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wall::control::Control;
 
     /// A table of its own, which other processes could see.
     fn suspects() -> &'static Suspects {
@@ -213,10 +192,5 @@ mod tests {
     #[test]
     fn keys_differ() {
         assert_ne!(suspects().key(), suspects().key());
-    }
-
-    #[test]
-    fn of_a_process_that_is_not_there_there_are_none() {
-        assert!(Suspects::of_process(-1).is_err());
     }
 }

@@ -49,7 +49,7 @@ fn a_parked_connection_goes_to_one_of_those_who_want_it() {
     loom::model(|| {
         let word = Arc::new(Word::default());
         let generation = word.begin();
-        word.park(generation);
+        assert!(word.park(generation));
         let wants = || {
             let word = word.clone();
             thread::spawn(move || word.unpark(generation).is_some())
@@ -58,6 +58,37 @@ fn a_parked_connection_goes_to_one_of_those_who_want_it() {
         let third = word.unpark(generation).is_some();
         let won = [one.join().expect("no panic"), two.join().expect("no panic"), third];
         assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    });
+}
+
+/// An idle connection is parked by its task, or taken by a rescuer; then whoever wakes it or hands it
+/// to another process has it: one of all these.
+#[test]
+fn a_connection_that_is_parked_from_its_rest_has_one_owner_at_a_time() {
+    loom::model(|| {
+        let word = Arc::new(Word::default());
+        let generation = word.begin();
+        word.rest(generation);
+        let taker = {
+            let word = word.clone();
+            thread::spawn(move || {
+                let won = word.take(generation);
+                if won {
+                    word.taken(generation, true);
+                }
+                won
+            })
+        };
+        let handing = {
+            let word = word.clone();
+            thread::spawn(move || word.hand(generation))
+        };
+        let parked = word.park(generation);
+        let woken = word.unpark(generation).is_some();
+        let taken = taker.join().expect("no panic");
+        let handed = handing.join().expect("no panic");
+        assert!(parked != taken);
+        assert_eq!([taken, woken, handed].iter().filter(|won| **won).count(), 1);
     });
 }
 

@@ -59,21 +59,6 @@ impl Sights {
         }
     }
 
-    /// Whether a thread that is stuck has neither slept nor burned a processor for the time of a
-    /// stall: then it waits for one, and comes back when it gets it.
-    pub(super) fn is_starved(
-        &self,
-        thread: usize,
-        slot: &Slot,
-        stall: Duration,
-        now: Duration,
-    ) -> bool {
-        // What the watchdog came too late to see when it became slow is known at the next look.
-        let Some(slow) = self.slow.get(&thread) else { return true };
-        let (Some(before), Some(after)) = (&slow.usage, slot.thread.usage()) else { return false };
-        is_starved(before, &after, now.saturating_sub(slow.seen), stall)
-    }
-
     /// Charges the route with a stall, unless its thread had no processor to run on.
     fn charge(&mut self, event: &Event, slot: &Slot, now: Duration) {
         let Some(slow) = self.slow.get_mut(&event.thread) else { return };
@@ -136,7 +121,7 @@ impl Slow {
 
 /// What a thread did between two looks at what it had used; `None` if it had to wait for a
 /// processor most of the time.
-fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity> {
+pub(super) fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity> {
     let asleep = matches!(after.state, 'S' | 'D').then_some(Activity::Asleep);
     if elapsed.is_zero() {
         // The watchdog came late, and saw in one look that it was slow and what came of it.
@@ -152,13 +137,6 @@ fn activity(before: &Usage, after: &Usage, elapsed: Duration) -> Option<Activity
         // The kernel counts a wait when it is over: one that goes on is in neither number.
         asleep
     }
-}
-
-/// Whether a thread has only waited for a processor between two looks: it is not asleep, and has
-/// burned less than a stall.
-fn is_starved(before: &Usage, after: &Usage, elapsed: Duration, stall: Duration) -> bool {
-    let burned = after.on_cpu.saturating_sub(before.on_cpu);
-    burned < stall && activity(before, after, elapsed) != Some(Activity::Asleep)
 }
 
 /// A sighting of what a thread works on.
@@ -215,25 +193,5 @@ mod tests {
         check(0, 0, 'R', None);
         check(4, 5, 'R', None);
         check(0, 0, 'T', None);
-    }
-
-    #[test]
-    fn who_burns_or_sleeps_is_not_starved_however_little_he_gets() {
-        for (on_cpu, waited, state, starved) in [
-            (0, 0, 'S', false),
-            (0, 200, 'S', true),
-            (0, 0, 'R', true),
-            (19, 181, 'R', true),
-            (20, 180, 'R', false),
-            (200, 0, 'R', false),
-        ] {
-            let (before, after) = (usage(5, 7, state), usage(5 + on_cpu, 7 + waited, state));
-            let [elapsed, stall] = [200, 20].map(Duration::from_millis);
-            let seen = is_starved(&before, &after, elapsed, stall);
-            assert_eq!(
-                seen, starved,
-                "{on_cpu} ms on a processor, {waited} ms in the way, {state}"
-            );
-        }
     }
 }

@@ -45,6 +45,14 @@ pub(super) struct Seen {
     pub(super) busy_percent: Option<u8>,
 }
 
+impl Seen {
+    /// Whether all threads of a worker with so many spares are stuck. One of which that is known,
+    /// and in which nothing has moved since, is not better off for a pause of the machine.
+    pub(super) fn drowns(&self, was: bool, spares: usize) -> bool {
+        self.stuck > spares || (was && !self.moved)
+    }
+}
+
 /// Tasks that are not ours bear no mark. Tokio publishes a busy thread only every 61 polls, so a
 /// thread that did not move is believed to be stuck only after this many stall times.
 const UNMARKED_STALLS: u32 = 4;
@@ -100,11 +108,6 @@ impl Verdict {
     /// Threads inside one and the same marked poll for at least this long.
     pub(super) fn stuck_for(&self, least: Duration, now: Duration) -> usize {
         self.polls.longer_than(least, now).count()
-    }
-
-    /// Which threads have been inside one and the same marked poll for the time of a stall.
-    pub(super) fn stuck(&self, now: Duration) -> impl Iterator<Item = usize> {
-        self.polls.longer_than(self.stall, now)
     }
 
     /// Threads that do not sleep, those among them that a plug holds.

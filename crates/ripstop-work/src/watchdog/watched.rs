@@ -1,6 +1,7 @@
 //! The groups of threads that are watched, and what was seen of them so far.
 
 use super::{
+    drowning::Drowning,
     polls::Event,
     sights::Sights,
     staff::Staff,
@@ -25,8 +26,8 @@ pub(super) struct WatchedWorker {
     look: Look,
     events: Vec<Event>,
     sights: Sights,
-    /// Since when all its threads have been stuck.
-    pub(super) drowned: Option<Duration>,
+    /// All its threads are stuck.
+    pub(super) drowned: Option<Drowning>,
     /// That has been reported.
     reported: bool,
     /// Spares that run.
@@ -100,7 +101,7 @@ impl WatchedWorker {
     /// It gets nothing more at once, and is reported when it stays so: for a moment, threads look
     /// stuck that only wait for a processor.
     fn drowns(&mut self, seen: &verdict::Seen, now: Duration, crew: &Crew) {
-        let drowned = seen.stuck > crew.options.spares;
+        let drowned = seen.drowns(self.drowned.is_some(), crew.options.spares);
         self.worker.load().stuck.store(drowned, Relaxed);
         if !drowned {
             self.drowned = None;
@@ -111,27 +112,18 @@ impl WatchedWorker {
         if self.drowned.is_none() {
             crew.drowned.notify_one();
         }
-        let since = *self.drowned.get_or_insert(now);
+        let (slots, stall) = (self.worker.slots.lock(), crew.options.stall);
+        let drowned = self.drowned.get_or_insert_with(|| Drowning::begins(now, &slots));
         if self.reported {
             return;
         }
-        if self.is_starved(now, crew) {
+        if drowned.is_starved(&slots, self.look.threads.len(), stall, now) {
             // Its time begins when all of them have got one.
-            self.drowned = Some(now);
-        } else if now.saturating_sub(since) >= REPORT_AFTER {
+            drowned.since = now;
+        } else if now.saturating_sub(drowned.since) >= REPORT_AFTER {
             self.reported = true;
             crew.common.tears.file(self.sight_of_drowning());
         }
-    }
-
-    /// Whether a thread of it is stuck only since it gets no processor: more threads would get no
-    /// more of them.
-    fn is_starved(&self, now: Duration, crew: &Crew) -> bool {
-        let slots = self.worker.slots.lock();
-        let stall = crew.options.stall;
-        let mut stuck =
-            self.verdict.stuck(now).filter_map(|thread| Some((thread, slots.slot(thread)?)));
-        stuck.any(|(thread, slot)| self.sights.is_starved(thread, slot, stall, now))
     }
 
     fn sight_of_drowning(&self) -> Sighting {

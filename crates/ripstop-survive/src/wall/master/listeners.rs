@@ -1,5 +1,5 @@
 //! The listeners that the master holds: duplicates that a server sends it, so that their queues of
-//! clients outlive server and keeper together.
+//! clients outlive server and keeper together. And what it sends a server: the way to the next one.
 
 use super::super::control::Control;
 use rustix::{
@@ -10,7 +10,7 @@ use rustix::{
     },
 };
 use std::{
-    io::{IoSlice, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
@@ -31,15 +31,29 @@ impl Held {
         self.fd.as_raw_fd()
     }
 
+    pub(super) fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { slot: self.slot, key: self.key.clone(), fd: self.fd.try_clone()? })
+    }
+
     /// Lists it for the next server, by its number here.
     pub(super) fn list(&self, control: &Control) {
         control.write(usize::from(self.slot), self.number(), &self.key);
     }
 }
 
-/// The ends of a connection between master and server, which keeps messages apart.
-pub(super) fn socket_pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+/// Whether whoever uses a socket waits for the other end.
+#[derive(Clone, Copy)]
+pub(super) enum Waits {
+    Yes,
+    No,
+}
+
+/// The ends of a connection between two processes, which keeps messages apart.
+pub(super) fn socket_pair(waits: Waits) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let flags = match waits {
+        Waits::Yes => SocketFlags::CLOEXEC,
+        Waits::No => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+    };
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }
 
@@ -61,25 +75,49 @@ pub(in super::super) fn tell(
     sendmsg(master, &parts, &mut rights, SendFlags::NOSIGNAL).map(drop)
 }
 
+/// Passes the server a descriptor.
+pub(super) fn pass(server: impl AsFd, passed: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    tell(server, 0, "", Some(passed))
+}
+
+/// What the master has passed, if it has; an error when there is nobody any more.
+pub(in super::super) fn passed(master: impl AsFd) -> rustix::io::Result<Option<OwnedFd>> {
+    match receive(master, &mut [0; MESSAGE]) {
+        Ok((0, _)) => Err(Errno::PIPE),
+        Ok((_, passed)) => Ok(passed),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
 /// Takes what the server says; an error when there is nobody any more.
 pub(super) fn take(server: &OwnedFd, held: &mut Vec<Held>) -> rustix::io::Result<()> {
     loop {
         let mut bytes = [0; MESSAGE];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut rights = RecvAncillaryBuffer::new(&mut space);
-        let (mut parts, flags) = ([IoSliceMut::new(&mut bytes)], RecvFlags::CMSG_CLOEXEC);
-        let count = match recvmsg(server, &mut parts, &mut rights, flags) {
-            Ok(message) if message.bytes == 0 => return Err(Errno::PIPE),
-            Ok(message) => message.bytes,
+        let (count, fd) = match receive(server, &mut bytes) {
+            Ok((0, _)) => return Err(Errno::PIPE),
+            Ok(received) => received,
             Err(Errno::AGAIN) => return Ok(()),
             Err(err) => return Err(err),
         };
         let (slot, key) = (bytes[0], bytes[1..count].to_vec());
         held.retain(|held| held.slot != slot);
-        let passed = rights.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
-            _ => None,
-        });
-        held.extend(passed.map(|fd| Held { slot, key, fd }));
+        held.extend(fd.map(|fd| Held { slot, key, fd }));
     }
+}
+
+/// One message: its length, and the descriptor that came with it.
+fn receive(
+    from: impl AsFd,
+    bytes: &mut [u8; MESSAGE],
+) -> rustix::io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = RecvAncillaryBuffer::new(&mut space);
+    let (mut parts, flags) = ([IoSliceMut::new(bytes)], RecvFlags::CMSG_CLOEXEC);
+    let message = recvmsg(from, &mut parts, &mut rights, flags)?;
+    let passed = rights.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
+        _ => None,
+    });
+    Ok((message.bytes, passed))
 }

@@ -70,6 +70,16 @@ fn a_paused_machine_condemns_nobody() {
     assert_eq!(last(&[(0, &inside), (30_000, &inside), (30_020, &inside)]).stuck, 1);
 }
 
+#[test]
+fn a_pause_of_the_machine_brings_no_drowned_worker_back() {
+    let (inside, back) = (marks(&[7]), marks(&[8]));
+    let before = last(&[(0, &inside), (20, &inside)]);
+    assert!(before.drowns(false, 0) && !before.drowns(false, 1));
+    let after = last(&[(0, &inside), (20, &inside), (30_000, &inside)]);
+    assert!(after.drowns(true, 0) && !after.drowns(false, 0));
+    assert!(!last(&[(0, &inside), (20, &inside), (30_000, &back)]).drowns(true, 0));
+}
+
 /// Two threads: one held by a plug, the other as given.
 fn unmarked(other: Thread) -> Look {
     Look { marks: vec![], threads: vec![thread(0, 0), other], held: 1 }

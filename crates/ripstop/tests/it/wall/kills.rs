@@ -5,6 +5,7 @@ use super::{
     family::{Walled, all_answered},
 };
 use crate::serve::setup::SOON;
+use ripstop::net::raise_descriptors;
 use ripstop_testkit::{Signal, send, until};
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -50,6 +51,33 @@ fn kills_under_load_cost_no_idle_connection_and_refuse_nobody() {
     let hit = busy.told.load(Relaxed) + busy.cut.load(Relaxed);
     assert!(hit <= KILLS * 8, "{busy:?}");
     assert!(busy.answered.load(Relaxed) > 0);
+}
+
+/// Idle connections of a crowd: as many again are parked.
+const CROWD: usize = 5000;
+
+/// Row 22, at its size: five thousand connections that were just used, and five thousand parked ones.
+#[test]
+fn ten_kills_in_a_row_cost_none_of_ten_thousand_idle_connections() {
+    raise_descriptors().unwrap();
+    let walled = Walled::start(&["--workers", "2", "--park", "1000"]);
+    let mut idle = walled.idle(2 * CROWD);
+    let busy = Busy::default();
+    thread::scope(|scope| {
+        let _guard = busy.guard();
+        busy.run(scope, walled.address, 8);
+        for round in 0..10 {
+            all_answered(&mut idle[..CROWD / 10]);
+            let some = busy.answered.load(Relaxed) + 100;
+            assert!(until(SOON, || busy.answered.load(Relaxed) > some), "{busy:?}");
+            send(walled.server(), Signal::KILL).unwrap();
+            walled.took_over(round + 2);
+        }
+    });
+    assert_eq!((busy.refused.load(Relaxed), busy.wrong.load(Relaxed)), (0, 0), "{busy:?}");
+    let begin = Instant::now();
+    all_answered(&mut idle);
+    println!("all answered after {:?}; {busy:?}", begin.elapsed());
 }
 
 #[test]

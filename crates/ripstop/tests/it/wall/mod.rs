@@ -9,3 +9,5 @@ mod kills;
 mod kinds;
 mod poison;
 mod replaced;
+mod soak;
+mod upgrades;

@@ -128,12 +128,12 @@ fn a_quarantine_is_lifted_from_outside() {
     replay_until_refused(&walled, "/segv");
     let server = walled.server();
     for pid in [walled.id(), server.id()] {
-        let quarantine = ripstop::wall::quarantine_of(pid.cast_signed()).unwrap().unwrap();
+        let quarantine = ripstop::wall::quarantine_of(pid.cast_signed()).unwrap();
         let [quarantined] = &quarantine.list()[..] else { panic!("{:?}", quarantine.list()) };
         assert_eq!(quarantined.route, "GET /segv");
         assert!(quarantined.refused > 0 && quarantined.left > Duration::from_secs(200));
     }
-    let quarantine = ripstop::wall::quarantine_of(server.id().cast_signed()).unwrap().unwrap();
+    let quarantine = ripstop::wall::quarantine_of(server.id().cast_signed()).unwrap();
     let fingerprint = quarantine.list()[0].fingerprint;
     assert!(quarantine.lift(fingerprint) && !quarantine.lift(fingerprint));
     assert!(quarantine.list().is_empty());
