@@ -5,12 +5,14 @@
 mod claims;
 mod clock;
 mod defer_accept;
+mod fail;
 mod manager;
 mod sync;
 mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;
+pub use fail::failpoint;
 pub use manager::Manager;
 pub use wall::{
     Connections, Death, Farewells, Kept, Outside, Predecessor, Resumed, Role, ServerSeen,

@@ -8,7 +8,7 @@
 //! [`enter`] is where a program comes into it: the first time the process executes its program anew,
 //! as the master; in the server it returns that server's part.
 
-mod control;
+pub(crate) mod control;
 mod descriptor;
 mod keeper;
 mod launch;
@@ -24,7 +24,10 @@ pub use outside::{Connections, Outside, ServerSeen, Upgraded};
 pub use resume::{Farewells, Resumed};
 pub use transfer::{Predecessor, Successor};
 
-use crate::claims::{Claims, claims};
+use crate::{
+    claims::{Claims, claims},
+    fail::{self, failpoint},
+};
 use control::Control;
 use keeper::Kit;
 use launch::{Launch, VARIABLE, variable_at_start};
@@ -211,6 +214,7 @@ fn open_numbers() -> Vec<RawFd> {
 /// Takes the server's part: first of all a keeper, so that a death from here on is survived, too.
 fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     control.set_memory(memory.into_raw_fd());
+    fail::arm(control);
     if control.is_planned() {
         // The stop came while this process was about to begin, and its signal may be lost.
         std::process::exit(0);
@@ -314,8 +318,10 @@ impl Wall {
             self.let_go(slot);
             drop(listener);
         }
+        failpoint("unready");
         self.control.set_ready();
         self.wake_master();
+        failpoint("ready");
     }
 
     /// The configuration was read again, or was refused.
@@ -338,7 +344,10 @@ impl Wall {
     pub fn successor(&self) -> io::Result<Option<Successor>> {
         let Some(master) = &self.master else { return Ok(None) };
         let passed = master::passed(master)?;
-        self.leaves.fetch_or(passed.is_some(), Relaxed);
+        if passed.is_some() {
+            self.leaves.store(true, Relaxed);
+            failpoint("leaves");
+        }
         Ok(passed.map(Successor::new))
     }
 
@@ -354,6 +363,7 @@ impl Wall {
 
     /// The end is meant: nobody takes over.
     pub fn plan(&self) {
+        failpoint("unplanned");
         self.control.plan();
     }
 
