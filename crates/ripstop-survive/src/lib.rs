@@ -6,6 +6,7 @@ mod claims;
 mod clock;
 mod defer_accept;
 mod fail;
+mod hold;
 mod manager;
 mod sync;
 mod wall;
@@ -13,6 +14,7 @@ mod wall;
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use defer_accept::set_defer_accept;
 pub use fail::failpoint;
+pub use hold::holding_signals;
 pub use manager::Manager;
 pub use wall::{
     Connections, Death, Farewells, Kept, Outside, Predecessor, Resumed, Role, ServerSeen,

@@ -361,6 +361,11 @@ impl Wall {
         self.control.predecessor().and_then(descriptor::own).map(Predecessor::new)
     }
 
+    /// Whether the end is meant.
+    pub fn is_planned(&self) -> bool {
+        self.control.is_planned()
+    }
+
     /// The end is meant: nobody takes over.
     pub fn plan(&self) {
         failpoint("unplanned");

@@ -80,6 +80,14 @@ impl Guardian {
     }
 }
 
+/// What the master wants.
+pub(crate) enum Wish {
+    /// Another server takes this one's place.
+    Successor(Successor),
+    /// The server is to end.
+    End,
+}
+
 /// What a service manager shows.
 const SERVING: &str = "serving";
 
@@ -90,6 +98,8 @@ pub(crate) struct Survival {
     /// The end has begun.
     draining: Arc<AtomicBool>,
     farewell: Interval,
+    /// When to look whether the end is meant.
+    plan: Interval,
     /// What was resumed, until it was said.
     resumed: Option<(Resumed, u32)>,
     farewells: Option<Farewells>,
@@ -127,19 +137,24 @@ impl Survival {
         });
         let master = wall.and_then(Wall::socket).and_then(|socket| join(socket).ok());
         let guardian = guardian.clone();
-        Self { guardian, draining, farewell, resumed, farewells, took_ms, master }
+        let plan = every(BEAT);
+        Self { guardian, draining, farewell, plan, resumed, farewells, took_ms, master }
     }
 
-    /// Sees to what a dead server has left, until another server takes this one's place. For ever,
-    /// where there is no wall. Cancel safe.
-    pub(crate) async fn look(&mut self) -> Successor {
+    /// Sees to what a dead server has left, until the master has another server take this one's
+    /// place, or wants it to end: its signal may have come too early to be taken. For ever, where
+    /// there is no wall. Cancel safe.
+    pub(crate) async fn look(&mut self) -> Wish {
         let Some(wall) = self.guardian.wall() else { return std::future::pending().await };
         loop {
             let busy = self.resumed.is_some() || self.farewells.is_some();
             tokio::select! {
                 _ = self.farewell.tick(), if busy => self.see_off(wall),
+                _ = self.plan.tick() => if wall.is_planned() {
+                    return Wish::End;
+                },
                 () = told(&self.master) => match wall.successor() {
-                    Ok(Some(successor)) => return successor,
+                    Ok(Some(successor)) => return Wish::Successor(successor),
                     Ok(None) => {}
                     // It has ended.
                     Err(_) => self.master = None,
