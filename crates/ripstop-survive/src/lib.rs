@@ -5,6 +5,8 @@
 mod claims;
 mod clock;
 mod defer_accept;
+mod fail;
+mod hold;
 mod manager;
 mod sync;
 mod wall;
@@ -12,6 +14,8 @@ mod wall;
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
 pub use clock::now as uptime;
 pub use defer_accept::set_defer_accept;
+pub use fail::failpoint;
+pub use hold::holding_signals;
 pub use manager::Manager;
 pub use wall::{
     Connections, Crash, Death, Farewells, Kept, LeftThread, Outside, Predecessor, Resumed, Role,

@@ -9,7 +9,7 @@
 //! as the master; in the server it returns that server's part.
 
 mod blame;
-mod control;
+pub(crate) mod control;
 mod crash;
 mod descriptor;
 mod keeper;
@@ -31,7 +31,10 @@ pub use suspects::{SUSPECT_WORDS, Suspect, Suspects};
 pub use threads::{LeftThread, THREAD_WORDS, ThreadWords, Threads};
 pub use transfer::{Predecessor, Successor};
 
-use crate::claims::{Claims, claims};
+use crate::{
+    claims::{Claims, claims},
+    fail::{self, failpoint},
+};
 use control::Control;
 use keeper::Kit;
 use launch::{Launch, VARIABLE, variable_at_start};
@@ -219,6 +222,7 @@ fn open_numbers() -> Vec<RawFd> {
 /// Takes the server's part: first of all a keeper, so that a death from here on is survived, too.
 fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     control.set_memory(memory.into_raw_fd());
+    fail::arm(control);
     if control.is_planned() {
         // The stop came while this process was about to begin, and its signal may be lost.
         std::process::exit(0);
@@ -339,8 +343,10 @@ impl Wall {
             self.let_go(slot);
             drop(listener);
         }
+        failpoint("unready");
         self.control.set_ready();
         self.wake_master();
+        failpoint("ready");
     }
 
     /// The configuration was read again, or was refused.
@@ -363,7 +369,10 @@ impl Wall {
     pub fn successor(&self) -> io::Result<Option<Successor>> {
         let Some(master) = &self.master else { return Ok(None) };
         let passed = master::passed(master)?;
-        self.leaves.fetch_or(passed.is_some(), Relaxed);
+        if passed.is_some() {
+            self.leaves.store(true, Relaxed);
+            failpoint("leaves");
+        }
         Ok(passed.map(Successor::new))
     }
 
@@ -377,8 +386,14 @@ impl Wall {
         self.control.predecessor().and_then(descriptor::own).map(Predecessor::new)
     }
 
+    /// Whether the end is meant.
+    pub fn is_planned(&self) -> bool {
+        self.control.is_planned()
+    }
+
     /// The end is meant: nobody takes over.
     pub fn plan(&self) {
+        failpoint("unplanned");
         self.control.plan();
     }
 

@@ -9,7 +9,7 @@ use crate::{
     crashes::{self, Crashed},
     gates::{Closing, Gates, refresh},
     signals::{Asked, Signals},
-    survival::{Echoes, Guardian, Survival},
+    survival::{Echoes, Guardian, Survival, Wish},
 };
 use ripstop_admin::Health;
 use ripstop_balance::Class;
@@ -488,7 +488,10 @@ impl<S: Handler + Sync> Main<S> {
             tokio::select! {
                 () = reached(&mut self.stages, Stage::Draining) => return End::Asked,
                 reason = self.workers.surrendered() => return End::Surrender(reason),
-                successor = self.survival.look() => return End::Successor(successor),
+                wish = self.survival.look() => return match wish {
+                    Wish::Successor(successor) => End::Successor(successor),
+                    Wish::End => End::Asked,
+                },
                 Some((options, told)) = self.applies.recv() => {
                     // Nobody may wait for the answer any more; the options count all the same.
                     let _ = told.send(self.apply(*options).await);

@@ -1,5 +1,6 @@
 //! The signals of a server that runs by itself.
 
+use ripstop_survive::holding_signals;
 use std::io;
 use tokio::{
     runtime::Runtime,
@@ -29,10 +30,12 @@ impl Signals {
     /// that waits for them.
     pub(crate) fn listen(runtime: &Runtime, hangup: bool) -> io::Result<Self> {
         let _inside = runtime.enter();
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: hangup.then(|| signal(SignalKind::hangup())).transpose()?,
+        holding_signals(|| {
+            Ok(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                hangup: hangup.then(|| signal(SignalKind::hangup())).transpose()?,
+            })
         })
     }
 

@@ -26,9 +26,6 @@ use tokio::{
 /// How often the server shows that it goes on.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// How often it is looked what became of the quarantine.
-const QUARANTINES_LOOK: Duration = Duration::from_secs(1);
-
 /// Within this time of a stop, another one is the same: a terminal and a service manager send it to
 /// all processes, and the master passes its own on.
 const ECHO: Duration = Duration::from_millis(250);
@@ -85,6 +82,14 @@ impl Guardian {
     }
 }
 
+/// What the master wants.
+pub(crate) enum Wish {
+    /// Another server takes this one's place.
+    Successor(Successor),
+    /// The server is to end.
+    End,
+}
+
 /// What a service manager shows.
 const SERVING: &str = "serving";
 
@@ -95,13 +100,14 @@ pub(crate) struct Survival {
     /// The end has begun.
     draining: Arc<AtomicBool>,
     farewell: Interval,
+    /// When to look whether the end is meant, and what became of the quarantine.
+    plan: Interval,
     /// What was resumed, until it was said.
     resumed: Option<(Resumed, u32)>,
     farewells: Option<Farewells>,
     /// What the server before was at, and where that is reported.
     crashed: Option<(Crashed, Tears)>,
     quarantines: Quarantines,
-    watch: Interval,
     /// How long nobody accepted, in milliseconds.
     took_ms: u64,
     /// Where the master tells of a server that takes this one's place.
@@ -145,9 +151,9 @@ impl Survival {
         }
         let crashed = crashed.map(|crashed| (crashed, tears.clone()));
         let quarantines = Quarantines::new(wall.and_then(|_| crashes::quarantine()));
-        let watch = every(QUARANTINES_LOOK);
         let master = wall.and_then(Wall::socket).and_then(|socket| join(socket).ok());
         let guardian = guardian.clone();
+        let plan = every(BEAT);
         Self {
             guardian,
             draining,
@@ -156,23 +162,29 @@ impl Survival {
             farewells,
             crashed,
             quarantines,
-            watch,
+            plan,
             took_ms,
             master,
         }
     }
 
-    /// Sees to what a dead server has left, until another server takes this one's place. For ever,
-    /// where there is no wall. Cancel safe.
-    pub(crate) async fn look(&mut self) -> Successor {
+    /// Sees to what a dead server has left, until the master has another server take this one's
+    /// place, or wants it to end: its signal may have come too early to be taken. For ever, where
+    /// there is no wall. Cancel safe.
+    pub(crate) async fn look(&mut self) -> Wish {
         let Some(wall) = self.guardian.wall() else { return std::future::pending().await };
         loop {
             let busy = self.resumed.is_some() || self.farewells.is_some();
             tokio::select! {
                 _ = self.farewell.tick(), if busy => self.see_off(wall),
-                _ = self.watch.tick() => self.quarantines.look(),
+                _ = self.plan.tick() => {
+                    self.quarantines.look();
+                    if wall.is_planned() {
+                        return Wish::End;
+                    }
+                }
                 () = told(&self.master) => match wall.successor() {
-                    Ok(Some(successor)) => return successor,
+                    Ok(Some(successor)) => return Wish::Successor(successor),
                     Ok(None) => {}
                     // It has ended.
                     Err(_) => self.master = None,

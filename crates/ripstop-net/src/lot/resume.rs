@@ -8,7 +8,7 @@ use crate::{
     limits::Ticket,
     listener::{canonical, unix_path},
 };
-use ripstop_survive::{Claims, Facts, Resting, claims};
+use ripstop_survive::{Claims, Facts, Resting, claims, failpoint};
 use rustix::net::getsockname;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -49,6 +49,7 @@ impl Lots {
             let facts = Facts { server: self.server, listener: number, ..at.facts };
             let mut ticket = Ticket::second(self.readmission(&facts)?.connections().clone());
             lot.watch(fd, Key::of(claim), false).ok()?;
+            failpoint("taking-in");
             // It was there before others, so it stays, even where its client has too many by now.
             let client = facts.peer.map(|peer| peer.ip());
             let counted = client.is_some_and(|client| ticket.admit_client(client).is_ok())

@@ -17,7 +17,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
     sync::atomic::{
         AtomicI32, AtomicU8, AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
 };
 
@@ -42,7 +42,7 @@ const VERSION_AT: usize = 7;
 /// What is shared.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Control {
+pub(crate) struct Control {
     magic: AtomicU64,
     /// Not 0: the end is meant, and nobody takes over. Never goes back.
     planned: AtomicU32,
@@ -81,6 +81,8 @@ pub(super) struct Control {
     predecessor: AtomicI32,
     /// Why the program could not be executed: the number of the error, or 0.
     failed: AtomicI32,
+    /// Not 0: a server has died at a [`failpoint`](crate::failpoint).
+    tripped: AtomicU32,
     /// What the server is there for; a [`Role`].
     role: AtomicU32,
     /// What somebody wants of the master.
@@ -274,6 +276,11 @@ impl Control {
     /// The server and its keeper.
     pub(super) fn processes(&self) -> (i32, i32) {
         (self.server.load(Relaxed), self.keeper.load(Relaxed))
+    }
+
+    /// Whether a server should die at a failpoint: the first one alone.
+    pub(crate) fn fails(&self) -> bool {
+        self.tripped.swap(1, AcqRel) == 0
     }
 
     pub(super) fn reloads(&self) -> u32 {

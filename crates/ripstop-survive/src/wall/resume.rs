@@ -6,7 +6,10 @@
 //! middle leaves the next server with the rest.
 
 use super::descriptor::{borrow, own};
-use crate::claims::{Claim, Claims, State};
+use crate::{
+    claims::{Claim, Claims, State},
+    fail::failpoint,
+};
 use rustix::{
     fs::{FileType, fstat},
     io::Errno,
@@ -71,6 +74,9 @@ impl Resumed {
     }
 
     fn settle(&mut self, state: State, claim: Claim) {
+        if state != State::Free {
+            failpoint("settle");
+        }
         match state {
             State::Free => {}
             // The keeper has let it close.
@@ -93,18 +99,21 @@ impl Resumed {
         } else if super::descriptor::stay_open(claim.left_number(), false) {
             claim.park_in_place();
             self.kept += 1;
+            failpoint("kept");
         }
     }
 
     fn tell(&mut self, claim: Claim) {
         // Before it is: who dies after this must not have it told twice.
         claim.start();
+        failpoint("telling");
         let believed = borrow(claim.left_number(), |socket| is_as_claimed(socket, claim));
         claim.free();
         let Some(socket) = own(claim.left_number()) else { return };
         if !believed {
             self.disbelieved += 1;
         } else if say(&socket).is_ok() {
+            failpoint("told");
             self.told += 1;
             self.farewells.waiting.push(socket);
         } else {
@@ -118,6 +127,7 @@ impl Resumed {
         if let Some(socket) = own(claim.left_number()) {
             self.cut += 1;
             reset(&socket);
+            failpoint("cut");
         }
     }
 }

@@ -9,7 +9,10 @@
 //! [`State::Handing`]: crate::State::Handing
 
 use super::descriptor::borrow;
-use crate::claims::{Claims, Facts, Resting, claims};
+use crate::{
+    claims::{Claims, Facts, Resting, claims},
+    fail::failpoint,
+};
 use rustix::{
     fs::fstat,
     io::Errno,
@@ -51,8 +54,10 @@ impl Successor {
     pub fn give(&self, at: &Resting, forget: impl FnOnce(BorrowedFd<'_>)) -> io::Result<bool> {
         let taken = claims().and_then(|claims| claims.hand(at));
         let Some((fd, claim)) = taken else { return Ok(false) };
+        failpoint("handing");
         forget(fd.as_fd());
         let sent = self.send(&fd, &claim.facts(), false);
+        failpoint("sent");
         claim.free();
         Ok(sent.map(|()| true)?)
     }
@@ -110,10 +115,13 @@ impl Predecessor {
             let Some(Message { fd, facts, again }) = self.receive(RecvFlags::PEEK)? else {
                 return Ok(None);
             };
+            failpoint("peeked");
             let maybe_known = std::mem::take(&mut self.first) || again;
             let is_known = maybe_known && is_claimed(&fd);
             let adopted = fd.filter(|_| !is_known).map(|fd| claims()?.adopt(fd, &facts));
+            failpoint("adopted");
             self.receive(RecvFlags::empty())?;
+            failpoint("taken");
             match adopted {
                 Some(Some(resting)) => return Ok(Some(resting)),
                 _ if is_known => {}

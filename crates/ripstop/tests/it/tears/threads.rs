@@ -270,7 +270,7 @@ fn without_threads_stalls_and_panics_cost_no_more_than_with_them() {
     let program = Program::start(&mut limited.command(None, &["--workers", "1", "--spares", "1"]));
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
     limited.limit(&program, Some(1));
-    let mut stalled = send(&program, "/wedge?ms=1000");
+    let mut stalled = send(&program, "/wedge?ms=3000");
     assert_eq!(program.connect().get("/panic").unwrap().status(), 500);
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
     assert!(stalled.is_quiet_for(Duration::ZERO).unwrap());

@@ -2,7 +2,7 @@
 
 use crate::serve::{program::command, setup::SOON};
 use ripstop_testkit::{Client, Family, Proc, Signal, send, until};
-use std::{net::SocketAddr, ops::Deref};
+use std::{net::SocketAddr, ops::Deref, process::Command};
 
 /// What is logged by a server that has taken over.
 pub(crate) const TOOK_OVER: &str = "the server before has died";
@@ -17,9 +17,13 @@ impl Walled {
     /// Starts `tear` with these arguments, on a port that the kernel chooses.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut command = command("tear");
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
-        let family = Family::start(&mut command).unwrap();
+        Self::start_as(command("tear").args(arguments))
+    }
+
+    /// The same, by a command that names no listener yet.
+    #[track_caller]
+    pub(crate) fn start_as(command: &mut Command) -> Self {
+        let family = Family::start(command.args(["--listen", "127.0.0.1:0"])).unwrap();
         let listening = |line: &str| line.split_once(" address=")?.1.trim().parse().ok();
         let address = family.announced(SOON, listening).unwrap();
         Self { family, address }

@@ -4,6 +4,7 @@
 
 mod busy;
 mod crashes;
+mod failpoints;
 mod family;
 mod kills;
 mod kinds;

@@ -39,7 +39,7 @@ fn outcome(outside: &Outside, walled: &Walled) -> Upgraded {
 
 /// Has the program take its own place.
 #[track_caller]
-fn upgrade(walled: &mut Walled) {
+pub(super) fn upgrade(walled: &mut Walled) {
     let outside = ask(walled, None, PATIENCE);
     assert_eq!(outcome(&outside, walled), Upgraded::Done, "{}", walled.log());
 }
@@ -53,7 +53,7 @@ fn roles(walled: &Walled) -> Vec<Role> {
 
 /// Waits until one server is left, and nothing else of the upgrades.
 #[track_caller]
-fn is_one(walled: &Walled) -> Proc {
+pub(super) fn is_one(walled: &Walled) -> Proc {
     let one = until(SOON, || walled.members().len() == 3 && roles(walled) == [Role::Serves]);
     assert!(one, "{:?}, {:?}:\n{}", walled.members(), roles(walled), walled.log());
     walled.server()
