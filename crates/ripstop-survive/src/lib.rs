@@ -17,6 +17,6 @@ pub use fail::failpoint;
 pub use hold::holding_signals;
 pub use manager::Manager;
 pub use wall::{
-    Connections, Death, Farewells, Kept, Outside, Predecessor, Resumed, Role, ServerSeen,
-    Successor, Upgraded, Wall, Wanted, enter, enter_with, wall,
+    CarryError, Connections, Death, Farewells, Kept, Outside, Predecessor, Resumed, Role,
+    ServerSeen, Successor, Upgraded, Wall, Wanted, enter, enter_with, wall,
 };

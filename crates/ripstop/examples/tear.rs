@@ -110,6 +110,11 @@ fn main() -> Result<ExitCode, ripstop::Error> {
         Ok(()) => log::info!("reloaded"),
         Err(err) => log::error!(err:%; "not reloaded"),
     };
+    // How often it was counted is known to the server after this one.
+    let server = server.on_resume(|wall| {
+        let count = wall.value("count").and_then(|(_, value)| String::from_utf8(value).ok());
+        log::info!(count:?; "resumed");
+    });
     Ok(match server.run_reloading(|_| {}, reload)? {
         Outcome::Drained | Outcome::Cut(_) => ExitCode::SUCCESS,
         // EX_TEMPFAIL: it should be started again.
@@ -128,6 +133,7 @@ fn app() -> Router {
     Router::new()
         .route("/", get(|| async { "Hello, World!" }))
         .route("/pid", get(|| async { format!("pid {}", std::process::id()) }))
+        .route("/count", get(count))
         .route("/panic", get(tear))
         .route("/panic-body", get(panic_body))
         .route("/wedge", get(wedge))
@@ -141,6 +147,15 @@ fn app() -> Router {
         .route("/alloc", get(alloc))
         .route("/echo", post(|body: Body| async { body }))
         .route("/stream", get(stream_kb))
+}
+
+/// Counts, through all servers.
+async fn count() -> Result<String, String> {
+    let wall = ripstop::wall::entered().ok_or("there is no wall")?;
+    let before = wall.value("count").and_then(|(_, value)| String::from_utf8(value).ok());
+    let count = before.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) + 1;
+    wall.carry("count", 1, count.to_string().as_bytes()).map_err(|err| err.to_string())?;
+    Ok(count.to_string())
 }
 
 async fn tear() -> &'static str {

@@ -61,8 +61,8 @@ pub mod workers {
 /// it first thing, so that this happens in the server alone.
 pub mod wall {
     pub use ripstop_survive::{
-        Connections, Death, Outside, Role, ServerSeen, Upgraded, Wall, Wanted, enter, enter_with,
-        wall as entered,
+        CarryError, Connections, Death, Outside, Role, ServerSeen, Upgraded, Wall, Wanted, enter,
+        enter_with, wall as entered,
     };
 }
 

@@ -79,6 +79,8 @@ pub(crate) struct Control {
     socket: AtomicI32,
     /// The number of the socket over which the server before hands its connections over, plus one.
     predecessor: AtomicI32,
+    /// The number of the memory for values, plus one.
+    values: AtomicI32,
     /// Why the program could not be executed: the number of the error, or 0.
     failed: AtomicI32,
     /// Not 0: a server has died at a [`failpoint`](crate::failpoint).
@@ -292,6 +294,14 @@ impl Control {
 
     pub(super) fn generation(&self) -> u32 {
         self.generation.load(Relaxed)
+    }
+
+    pub(super) fn values(&self) -> Option<RawFd> {
+        self.values.load(Acquire).checked_sub(1).filter(|number| *number >= 0)
+    }
+
+    pub(super) fn set_values(&self, number: RawFd) {
+        self.values.store(number + 1, Release);
     }
 
     /// The program cannot be executed.
