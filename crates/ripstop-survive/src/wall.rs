@@ -16,6 +16,7 @@ mod master;
 mod outside;
 mod resume;
 mod shed;
+mod text;
 mod transfer;
 mod values;
 mod wish;

@@ -4,6 +4,7 @@
 //! One server writes at a time. Each value has two places, and a number that says which counts: a
 //! writer that dies leaves the value that was there before.
 
+use super::text::Text;
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
     mm::{MapFlags, ProtFlags, mmap},
@@ -14,7 +15,7 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{
-            AtomicU8, AtomicU32,
+            AtomicU32,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -54,13 +55,6 @@ struct Slot {
 struct Place {
     version: AtomicU32,
     bytes: Text<VALUE>,
-}
-
-#[derive(Debug)]
-#[repr(C)]
-struct Text<const MOST: usize> {
-    length: AtomicU32,
-    bytes: [AtomicU8; MOST],
 }
 
 /// Why a value cannot be carried over.
@@ -176,20 +170,6 @@ impl Slot {
         place.version.store(version, Relaxed);
         place.bytes.write(value);
         self.current.store(next, Release);
-    }
-}
-
-impl<const MOST: usize> Text<MOST> {
-    fn write(&self, bytes: &[u8]) {
-        for (place, byte) in self.bytes.iter().zip(bytes) {
-            place.store(*byte, Relaxed);
-        }
-        self.length.store(u32::try_from(bytes.len().min(MOST)).unwrap_or(0), Release);
-    }
-
-    fn read(&self) -> Vec<u8> {
-        let length = self.length.load(Acquire) as usize;
-        self.bytes.iter().take(length).map(|byte| byte.load(Relaxed)).collect()
     }
 }
 
