@@ -228,6 +228,15 @@ impl Conn {
         self.lost.load(Relaxed)
     }
 
+    /// Whether the connection, which is idle, has been so for longer than it may be while memory is
+    /// short.
+    pub(crate) fn gives_way(&self) -> bool {
+        let Some(max) = self.worker.thrift().idle_max() else { return false };
+        let idle = self.options.timeouts.idle.zip(self.progress.left(Wait::Peer));
+        // Where there is no deadline, nobody knows since when.
+        idle.is_none_or(|(idle, left)| idle.saturating_sub(left) >= max)
+    }
+
     /// HTTP/1: bytes of a response go out.
     pub(crate) fn responds(&self) {
         self.claim.inspect(|claim| claim.start());

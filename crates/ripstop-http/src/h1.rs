@@ -224,9 +224,11 @@ fn ends_soon(conn: &Conn) -> bool {
 /// Acts on deadlines that have passed.
 fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
     let progress = &conn.progress;
+    let gives_way = gives_way(conn, way);
     let ends = progress.passed(Wait::Write)
         || progress.passed(Wait::Peer)
-        || conn.worker.ending() == Ending::AtOnce;
+        || conn.worker.ending() == Ending::AtOnce
+        || gives_way;
     // What others may take is not touched before it is ours.
     if ends && conn.owes_nothing() && !conn.resumes() {
         return Some(Step::Lost);
@@ -236,6 +238,9 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
     }
     if !conn.owes_nothing() {
         progress.judge_request();
+    } else if gives_way {
+        conn.worker.thrift().closes();
+        return Some(Step::Finished);
     } else if conn.is_at_rest() && progress.passed(Wait::Peer) {
         return Some(match conn.reading() {
             Reading::Head => Step::Refuse(Refusal::PeerTimeout),
@@ -244,6 +249,12 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
         });
     }
     None
+}
+
+/// Whether the connection is closed to save memory: it is idle for too long, and cannot be parked.
+fn gives_way(conn: &Conn, way: &Way) -> bool {
+    let idle = conn.is_at_rest() && conn.is_between();
+    idle && way.parks_in(conn).is_none() && conn.gives_way()
 }
 
 /// No request is handled: what the reading side waits for.
@@ -256,8 +267,12 @@ fn at_rest(conn: &Conn, way: &Way, paid: &Paid) -> Poll<Step> {
         Reading::Preface => return Poll::Ready(Step::Http2),
         Reading::Refused(refusal) => return Poll::Ready(Step::Refuse(refusal)),
         Reading::Between => {
-            let idle = way.parks_in(conn).or(conn.options.timeouts.idle);
-            conn.progress.set_if_clear(Wait::Peer, idle);
+            let parks_in = way.parks_in(conn);
+            conn.progress.set_if_clear(Wait::Peer, parks_in.or(conn.options.timeouts.idle));
+            if parks_in.is_some() && conn.worker.thrift().parks() {
+                // At the next tick: one that is used all the time never pays for it.
+                conn.progress.set_sooner(Wait::Peer, Duration::ZERO);
+            }
         }
         // It began while the request before it was handled: its time runs from now.
         Reading::Head => {

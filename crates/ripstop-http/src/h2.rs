@@ -119,12 +119,16 @@ where
     let progress = &conn.progress;
     let ending = conn.worker.ending();
     if progress.any_passed() || ending != Ending::NotYet {
+        let gives_way = conn.owes_nothing() && !goodbye.said && conn.gives_way();
         let idle = conn.owes_nothing() && progress.passed(Wait::Peer);
         let cut = progress.passed(Wait::Write) || ending == Ending::AtOnce;
         if cut || (idle && goodbye.said) {
             return Poll::Ready(());
         }
-        if idle || ending == Ending::AfterRequest || progress.passed(Wait::Age) {
+        if gives_way {
+            conn.worker.thrift().closes();
+        }
+        if idle || gives_way || ending == Ending::AfterRequest || progress.passed(Wait::Age) {
             goodbye.say(http.as_mut(), conn);
         }
     }

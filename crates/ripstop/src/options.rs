@@ -1,5 +1,6 @@
 //! Everything that can be set about a server.
 
+use crate::MemoryCeiling;
 use ripstop_balance::{Lane, NetworkRules, Placement};
 use ripstop_http::{AccessLog, Disconnect, Limits, RateLimit, Rules, Timeouts, TrustedProxies};
 use ripstop_net::{Address, ConnectionLimits, ListenerOptions, TlsOptions};
@@ -31,6 +32,12 @@ pub struct Options {
     /// clients have one address, behind a mobile network's NAT thousands have, and only the
     /// operator knows what is too many.
     pub connections_per_client: Option<usize>,
+    /// How much memory the process may use before connections give way: from seven eighths of it
+    /// on idle ones are parked at once; at it no more are busy than were when memory last grew, a
+    /// further one is answered as by [`Options::connections`]; at a sixteenth above idle ones are
+    /// closed, those first that have been idle for longest. 64 busy connections there may be in any
+    /// case. `None` for no ceiling. Default: 80 percent of what the process may have.
+    pub memory: Option<MemoryCeiling>,
     /// Whose connections are taken, by the address they come from, and with the PROXY protocol by
     /// that of the client in its header. Others are closed, in clear text with 403. Unix peers are
     /// not looked at, nor are connections of the admin listener. Default: everybody's.
@@ -70,6 +77,7 @@ impl Default for Options {
             limits: Limits::default(),
             connections: None,
             connections_per_client: None,
+            memory: Some(MemoryCeiling::Percent(80)),
             networks: NetworkRules::default(),
             trusted_proxies: TrustedProxies::default(),
             rate_limits: Vec::new(),
