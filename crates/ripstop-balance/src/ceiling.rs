@@ -20,6 +20,9 @@ const GRAIN: u64 = 64;
 /// others are no help.
 const ROOM_MIN: usize = 64;
 
+/// The part of the room that goes at most when memory has grown.
+const SHRINK: usize = 4;
+
 /// The part of the room that comes back with each look at which memory has not grown.
 const REGAIN: usize = 64;
 
@@ -92,7 +95,9 @@ impl Ceiling {
         let grows = self.high == 0 || used >= self.above(self.high, GRAIN);
         if grows {
             self.high = used;
-            self.room = busy.min(self.room).max(ROOM_MIN);
+            // Where fewer are busy, it is others that grow: they shall not shut out all at once.
+            let least = if self.room == usize::MAX { 0 } else { self.room - self.room / SHRINK };
+            self.room = busy.max(least).min(self.room).max(ROOM_MIN);
         } else if self.step == MemoryStep::Refuse {
             self.room = self.room.saturating_add(self.room / REGAIN + 1);
         }

@@ -10,13 +10,13 @@ use axum::{
 };
 use clap::Parser;
 use futures_util::{StreamExt, stream};
-use ripstop::{Lane, Options, Outcome, Server, workers};
+use ripstop::{Handle, Lane, MemoryCeiling, Options, Outcome, Running, Server, workers};
 use std::{
     convert::Infallible,
     hint::black_box,
     num::NonZeroUsize,
     process::ExitCode,
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     thread,
     time::{Duration, Instant},
 };
@@ -51,7 +51,14 @@ struct Arguments {
     /// Milliseconds that a connection is idle until it is parked.
     #[arg(long, default_value_t = 1_000)]
     park: u64,
+    /// Mebibytes of memory that it may use before connections give way. Default: 80 percent of
+    /// what it may have.
+    #[arg(long)]
+    memory: Option<u64>,
 }
+
+/// Known when the server has started.
+static HANDLE: OnceLock<Handle> = OnceLock::new();
 
 /// `?ms=`
 #[derive(serde::Deserialize)]
@@ -101,9 +108,13 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     let mut options = Options { workers, drain, lane: arguments.lane, ..Options::default() };
     options.timeouts.request = Some(Duration::from_millis(arguments.deadline));
     options.timeouts.park = Some(Duration::from_millis(arguments.park));
+    if let Some(mb) = arguments.memory {
+        options.memory = Some(MemoryCeiling::Bytes(mb << 20));
+    }
     let server = Server::with_options(app(), options);
     let server = arguments.listen.iter().fold(server, |server, address| server.listen(address));
-    Ok(match server.run()? {
+    let started = |running: &Running| drop(HANDLE.set(running.handle().clone()));
+    Ok(match server.run_reloading(started, |_| {})? {
         Outcome::Drained | Outcome::Cut(_) => ExitCode::SUCCESS,
         // EX_TEMPFAIL: it should be started again.
         Outcome::Surrendered(_) => ExitCode::from(75),
@@ -114,6 +125,7 @@ fn app() -> Router {
     Router::new()
         .route("/", get(|| async { "Hello, World!" }))
         .route("/pid", get(|| async { format!("pid {}", std::process::id()) }))
+        .route("/counts", get(counts))
         .route("/panic", get(tear))
         .route("/panic-body", get(panic_body))
         .route("/wedge", get(wedge))
@@ -125,8 +137,26 @@ fn app() -> Router {
         .route("/abort", get(aborts))
         .route("/segv", get(segv))
         .route("/alloc", get(alloc))
+        .route("/keep", get(keep))
         .route("/echo", post(|body: Body| async { body }))
         .route("/stream", get(stream_kb))
+}
+
+/// What the server has counted, a word and a number in each line.
+async fn counts() -> String {
+    let Some(handle) = HANDLE.get() else { return String::new() };
+    let (connections, memory) = (handle.connections(), handle.memory());
+    format!(
+        "open {}\nparked {}\nrefused {}\nshort {}\nstep {}\nused {}\nroom {}\nclosed {}\n",
+        connections.open,
+        handle.parked(),
+        connections.refused.sum(),
+        connections.refused.memory,
+        memory.step as u8,
+        memory.used,
+        memory.room.unwrap_or(0),
+        memory.closed,
+    )
 }
 
 async fn tear() -> &'static str {
@@ -194,6 +224,12 @@ async fn segv() -> &'static str {
 /// Takes memory for as long as the response is under way.
 async fn alloc(Query(size): Query<Size>) -> String {
     let block = black_box(vec![1u8; size.mb << 20]);
+    format!("{} bytes", block.len())
+}
+
+/// Takes memory for ever, as an allocator does that keeps what was freed.
+async fn keep(Query(size): Query<Size>) -> String {
+    let block = black_box(vec![1u8; size.mb << 20].leak());
     format!("{} bytes", block.len())
 }
 

@@ -15,7 +15,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -57,6 +57,8 @@ pub struct MemoryCounts {
     pub ceiling: Option<u64>,
     /// What is done now.
     pub step: MemoryStep,
+    /// How many connections may be open that are not parked, while there are no more than that.
+    pub room: Option<usize>,
     /// How often idle connections began to be parked at once.
     pub parks: u64,
     /// How often new connections began to be refused. How many were is in
@@ -69,12 +71,14 @@ pub struct MemoryCounts {
 }
 
 /// What is known of the memory, for all to see.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gauge {
     used: AtomicU64,
     /// 0 for none.
     ceiling: AtomicU64,
     step: AtomicU8,
+    /// The largest number for none.
+    room: AtomicUsize,
     /// How often each step after the first was begun.
     begun: [AtomicU64; 3],
     /// Parked connections that were closed.
@@ -83,6 +87,18 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
+    fn new(thrift: Arc<Thrift>) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            ceiling: AtomicU64::new(0),
+            step: AtomicU8::new(MemoryStep::Free as u8),
+            room: AtomicUsize::new(usize::MAX),
+            begun: Default::default(),
+            closed: AtomicU64::new(0),
+            thrift,
+        }
+    }
+
     pub(crate) fn counts(&self) -> MemoryCounts {
         let [parks, refuses, closes] = [0, 1, 2].map(|step| self.begun[step].load(Relaxed));
         let ceiling = self.ceiling.load(Relaxed);
@@ -90,6 +106,7 @@ impl Gauge {
             used: self.used.load(Relaxed),
             ceiling: (ceiling > 0).then_some(ceiling),
             step: STEPS[usize::from(self.step.load(Relaxed))],
+            room: Some(self.room.load(Relaxed)).filter(|room| *room < usize::MAX),
             parks,
             refuses,
             closes,
@@ -130,8 +147,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// Without a ceiling at first.
     pub(crate) fn new(workers: &Workers) -> Self {
-        let gauge = Gauge { thrift: workers.thrift().clone(), ..Gauge::default() };
-        Self { ceiling: None, gauge: Arc::new(gauge) }
+        Self { ceiling: None, gauge: Arc::new(Gauge::new(workers.thrift().clone())) }
     }
 
     pub(crate) fn gauge(&self) -> &Arc<Gauge> {
@@ -163,6 +179,7 @@ impl Memory {
         if let Some(before) = self.gauge.enter(measures.step) {
             self.tell(before, measures.step, used);
         }
+        self.gauge.room.store(measures.room.unwrap_or(usize::MAX), Relaxed);
         on.connections.leave_room(measures.room.map(|room| room.saturating_add(parked)));
         let idle = on.idle.unwrap_or(IDLE);
         // It is halved away in the end.
@@ -212,7 +229,7 @@ mod tests {
 
     #[test]
     fn each_step_on_the_way_up_is_counted() {
-        let gauge = Gauge::default();
+        let gauge = Gauge::new(Arc::default());
         let begun = || {
             let counts = gauge.counts();
             (counts.step, counts.parks, counts.refuses, counts.closes)
