@@ -36,6 +36,9 @@ struct Arguments {
     /// Spare threads of each worker.
     #[arg(long, default_value_t = 4)]
     spares: usize,
+    /// Milliseconds after which a poll is a stall.
+    #[arg(long, default_value_t = 20)]
+    stall: u64,
     /// Where handlers run: inline, queued or auto.
     #[arg(long, default_value_t)]
     lane: Lane,
@@ -101,6 +104,7 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     let workers = workers::Options {
         workers: arguments.workers.unwrap_or_else(ripstop::cpus),
         spares: arguments.spares,
+        stall: Duration::from_millis(arguments.stall),
         executors: arguments.executors.unwrap_or_else(ripstop::cpus),
         ..workers::Options::default()
     };

@@ -15,12 +15,15 @@ const MIB: u64 = 1 << 20;
 /// More than may be busy in any case.
 const CROWD: usize = 160;
 
-/// `tear` with a ceiling of 128 MiB, and these arguments. `keeps`: its allocator never gives memory
+/// `tear` with a ceiling of 128 MiB that reports no stalls, which would take memory, too, and these arguments. `keeps`: its allocator never gives memory
 /// back.
 #[track_caller]
 fn tear(arguments: &[&str], keeps: bool) -> Program {
     let mut command: Command = command("tear");
-    command.args(["--listen", "127.0.0.1:0", "--workers", "2", "--memory", "128"]).args(arguments);
+    command
+        .args(["--listen", "127.0.0.1:0", "--workers", "2", "--memory", "128"])
+        .args(["--stall", "60000"])
+        .args(arguments);
     Program::start(command.env("MIMALLOC_PURGE_DELAY", if keeps { "-1" } else { "0" }))
 }
 
@@ -43,8 +46,7 @@ fn await_counts(client: &mut Client, holds: impl Fn(&HashMap<String, u64>) -> bo
     assert!(held, "{seen:?}");
 }
 
-/// Has the server take memory for ever, until it has so many mebibytes. Not much at once: a report
-/// of a stall would take memory, too.
+/// Has the server take memory for ever, until it has so many mebibytes.
 #[track_caller]
 fn fill(tear: &Program, client: &mut Client, mb: u64) {
     let proc = tear.process.proc();
