@@ -14,6 +14,10 @@ use std::sync::{
 /// What a connection holds is counted in all by multiples of this, rounded down.
 const GRAIN: usize = 16 << 10;
 
+/// As much as an HTTP/1 connection counts at most: what it has beyond is a piece that the
+/// application made, or one that it shares with others, such as a file in memory.
+const HTTP1_MAX: usize = 128 << 10;
+
 /// The bytes that all connections of a server hold.
 #[derive(Debug, Default)]
 pub struct Buffers {
@@ -21,7 +25,8 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// How many bytes that are: those of each connection rounded down to 16 KiB.
+    /// How many bytes that are: those of each connection rounded down to 16 KiB, of an HTTP/1
+    /// connection 128 KiB at most.
     pub fn held(&self) -> usize {
         self.held.load(Relaxed)
     }
@@ -32,13 +37,21 @@ impl Buffers {
 pub(crate) struct Held {
     buffers: Arc<Buffers>,
     bytes: AtomicUsize,
+    /// As many count at most.
+    max: AtomicUsize,
     /// The part of it that is counted in all.
     counted: AtomicUsize,
 }
 
 impl Held {
     pub(crate) fn new(buffers: Arc<Buffers>) -> Self {
-        Self { buffers, bytes: AtomicUsize::new(0), counted: AtomicUsize::new(0) }
+        let (bytes, counted) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { buffers, bytes, max: AtomicUsize::new(HTTP1_MAX), counted }
+    }
+
+    /// The connection is one of HTTP/2, whose streams have pieces of their own.
+    pub(crate) fn is_of_http2(&self) {
+        self.max.store(usize::MAX, Relaxed);
     }
 
     /// So many bytes of a response were handed on.
@@ -71,6 +84,7 @@ impl Held {
     }
 
     fn count(&self, bytes: usize) {
+        let bytes = bytes.min(self.max.load(Relaxed));
         let grains = bytes - bytes % GRAIN;
         if grains != self.counted.load(Relaxed) {
             // Whoever changes it moves the sum by as much as it changes it.
@@ -108,6 +122,19 @@ mod tests {
         one.clear();
         drop(other);
         assert_eq!(buffers.held(), 0);
+    }
+
+    #[test]
+    fn a_large_piece_counts_as_far_as_the_server_may_have_it_for_itself() {
+        let buffers = Arc::<Buffers>::default();
+        let held = Held::new(buffers.clone());
+        held.add(10 * HTTP1_MAX);
+        assert_eq!(buffers.held(), HTTP1_MAX);
+        held.sub(9 * HTTP1_MAX + GRAIN);
+        assert_eq!(buffers.held(), HTTP1_MAX - GRAIN);
+        held.is_of_http2();
+        held.add(HTTP1_MAX);
+        assert_eq!(buffers.held(), 2 * HTTP1_MAX - GRAIN);
     }
 
     #[test]

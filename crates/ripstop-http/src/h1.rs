@@ -224,6 +224,7 @@ fn ends_soon(conn: &Conn) -> bool {
 /// Acts on deadlines that have passed.
 fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
     let progress = &conn.progress;
+    conn.hurries(progress);
     let gives_way = gives_way(conn, way);
     let ends = progress.passed(Wait::Write)
         || progress.passed(Wait::Peer)
@@ -234,6 +235,7 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
         return Some(Step::Lost);
     }
     if progress.passed(Wait::Write) || conn.worker.ending() == Ending::AtOnce {
+        conn.gives_up();
         return Some(Step::Abort);
     }
     if !conn.owes_nothing() {

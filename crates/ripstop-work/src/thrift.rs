@@ -12,12 +12,20 @@ pub struct Thrift {
     /// Milliseconds; the largest number where idle connections may stay.
     idle_max: AtomicU64,
     closed: AtomicU64,
+    hurries: AtomicBool,
+    cut: AtomicU64,
 }
 
 impl Default for Thrift {
     fn default() -> Self {
         let idle_max = AtomicU64::new(u64::MAX);
-        Self { parks: AtomicBool::new(false), idle_max, closed: AtomicU64::new(0) }
+        Self {
+            parks: AtomicBool::new(false),
+            idle_max,
+            closed: AtomicU64::new(0),
+            hurries: AtomicBool::new(false),
+            cut: AtomicU64::new(0),
+        }
     }
 }
 
@@ -41,6 +49,25 @@ impl Thrift {
     /// How many were closed for that.
     pub fn closed(&self) -> u64 {
         self.closed.load(Relaxed)
+    }
+
+    /// Whether clients that take nothing of what they are sent are to be given up soon.
+    pub fn hurries(&self) -> bool {
+        self.hurries.load(Relaxed)
+    }
+
+    /// Counts a client that is given up for that.
+    pub fn cuts(&self) {
+        self.cut.fetch_add(1, Relaxed);
+    }
+
+    /// How many were given up for that.
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Relaxed)
+    }
+
+    pub(crate) fn hurry(&self, hurries: bool) {
+        self.hurries.store(hurries, Relaxed);
     }
 
     /// Asks for this from now on. Returns whether idle connections have to look at it.

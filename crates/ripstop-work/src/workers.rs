@@ -195,6 +195,15 @@ impl Workers {
         }
     }
 
+    /// Asks connections to give clients up soon that take nothing of what they are sent. Those that
+    /// have to look are told with each call.
+    pub fn hurry(&self, hurries: bool) {
+        self.crew.common.thrift.hurry(hurries);
+        if hurries {
+            self.crew.all().iter().for_each(|worker| worker.clock().wake_all());
+        }
+    }
+
     /// What connections do to save memory.
     pub fn thrift(&self) -> &Arc<Thrift> {
         &self.crew.common.thrift

@@ -58,6 +58,9 @@ struct Arguments {
     /// what it may have.
     #[arg(long)]
     memory: Option<u64>,
+    /// Mebibytes of responses that clients need not have taken. Default: 25 percent of that.
+    #[arg(long)]
+    buffered: Option<u64>,
 }
 
 /// Known when the server has started.
@@ -115,6 +118,9 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     if let Some(mb) = arguments.memory {
         options.memory = Some(MemoryCeiling::Bytes(mb << 20));
     }
+    if let Some(mb) = arguments.buffered {
+        options.buffered = Some(MemoryCeiling::Bytes(mb << 20));
+    }
     let server = Server::with_options(app(), options);
     let server = arguments.listen.iter().fold(server, |server, address| server.listen(address));
     let started = |running: &Running| drop(HANDLE.set(running.handle().clone()));
@@ -143,7 +149,8 @@ fn app() -> Router {
         .route("/alloc", get(alloc))
         .route("/keep", get(keep))
         .route("/echo", post(|body: Body| async { body }))
-        .route("/stream", get(stream_kb))
+        .route("/stream", get(stream_kb::<1>))
+        .route("/pour", get(stream_kb::<64>))
 }
 
 /// What the server has counted, a word and a number in each line.
@@ -151,7 +158,7 @@ async fn counts() -> String {
     let Some(handle) = HANDLE.get() else { return String::new() };
     let (connections, memory) = (handle.connections(), handle.memory());
     format!(
-        "open {}\nparked {}\nrefused {}\nshort {}\nstep {}\nused {}\nroom {}\nclosed {}\n",
+        "open {}\nparked {}\nrefused {}\nshort {}\nstep {}\nused {}\nroom {}\nclosed {}\nbuffered {}\ncut {}\n",
         connections.open,
         handle.parked(),
         connections.refused.sum(),
@@ -160,6 +167,8 @@ async fn counts() -> String {
         memory.used,
         memory.room.unwrap_or(0),
         memory.closed,
+        memory.buffered,
+        memory.cut,
     )
 }
 
@@ -237,7 +246,9 @@ async fn keep(Query(size): Query<Size>) -> String {
     format!("{} bytes", block.len())
 }
 
-async fn stream_kb(Query(size): Query<Size>) -> Body {
-    let piece = Bytes::from_static(&[b'r'; 1024]);
-    Body::from_stream(stream::iter((0..size.kb).map(move |_| Ok::<_, Infallible>(piece.clone()))))
+/// So many kibibytes in pieces of `PIECE`.
+async fn stream_kb<const PIECE: usize>(Query(size): Query<Size>) -> Body {
+    let piece = Bytes::from_static(&[b'r'; 64 << 10]).slice(..PIECE << 10);
+    let pieces = (0..size.kb / PIECE).map(move |_| Ok::<_, Infallible>(piece.clone()));
+    Body::from_stream(stream::iter(pieces))
 }

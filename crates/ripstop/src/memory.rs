@@ -8,6 +8,7 @@
 mod allowed;
 
 use ripstop_balance::{Ceiling, Measures, MemoryStep};
+use ripstop_http::Buffers;
 use ripstop_net::{Connections, Lots};
 use ripstop_work::{Thrift, Workers};
 use std::{
@@ -26,11 +27,14 @@ const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mill
 /// The idle time that is halved where connections have none.
 const IDLE: Duration = Duration::from_secs(64);
 
-/// How much memory the process may use before connections give way.
+/// How much memory something may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryCeiling {
-    /// So many percent of what it may have: of the machine's memory, or of what its control group
-    /// allows (version 1 or 2) where that is less.
+    /// So many percent of what the process may have: of the machine's memory, or of what its control
+    /// group allows (version 1 or 2) where that is less. Of [`Options::buffered`], percent of the
+    /// ceiling.
+    ///
+    /// [`Options::buffered`]: crate::Options::buffered
     Percent(u8),
     /// So many bytes.
     Bytes(u64),
@@ -68,6 +72,15 @@ pub struct MemoryCounts {
     pub closes: u64,
     /// How many idle connections were closed.
     pub closed: u64,
+    /// Bytes of responses that clients have not taken. Those of a connection are counted by
+    /// multiples of 16 KiB, and of one of HTTP/1 up to 128 KiB.
+    pub buffered: u64,
+    /// How many there may be, if there is a limit.
+    pub buffered_max: Option<u64>,
+    /// How often it was reached.
+    pub overflows: u64,
+    /// How many connections and streams were reset for that.
+    pub cut: u64,
 }
 
 /// What is known of the memory, for all to see.
@@ -83,11 +96,15 @@ pub(crate) struct Gauge {
     begun: [AtomicU64; 3],
     /// Parked connections that were closed.
     closed: AtomicU64,
+    buffers: Arc<Buffers>,
+    /// The largest number for none.
+    buffered_max: AtomicU64,
+    overflows: AtomicU64,
     thrift: Arc<Thrift>,
 }
 
 impl Gauge {
-    fn new(thrift: Arc<Thrift>) -> Self {
+    fn new(thrift: Arc<Thrift>, buffers: Arc<Buffers>) -> Self {
         Self {
             used: AtomicU64::new(0),
             ceiling: AtomicU64::new(0),
@@ -95,6 +112,9 @@ impl Gauge {
             room: AtomicUsize::new(usize::MAX),
             begun: Default::default(),
             closed: AtomicU64::new(0),
+            buffers,
+            buffered_max: AtomicU64::new(u64::MAX),
+            overflows: AtomicU64::new(0),
             thrift,
         }
     }
@@ -111,6 +131,10 @@ impl Gauge {
             refuses,
             closes,
             closed: self.closed.load(Relaxed) + self.thrift.closed(),
+            buffered: self.buffers.held() as u64,
+            buffered_max: Some(self.buffered_max.load(Relaxed)).filter(|max| *max < u64::MAX),
+            overflows: self.overflows.load(Relaxed),
+            cut: self.thrift.cut(),
         }
     }
 
@@ -146,18 +170,22 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Without a ceiling at first.
-    pub(crate) fn new(workers: &Workers) -> Self {
-        Self { ceiling: None, gauge: Arc::new(Gauge::new(workers.thrift().clone())) }
+    pub(crate) fn new(workers: &Workers, buffers: &Arc<Buffers>) -> Self {
+        let gauge = Gauge::new(workers.thrift().clone(), buffers.clone());
+        Self { ceiling: None, gauge: Arc::new(gauge) }
     }
 
     pub(crate) fn gauge(&self) -> &Arc<Gauge> {
         &self.gauge
     }
 
-    /// Sets the ceiling: what may be had is asked for anew.
-    pub(crate) fn set(&mut self, ceiling: Option<MemoryCeiling>) {
+    /// Sets the ceiling, and a limit on what clients have not taken: what may be had is asked for
+    /// anew.
+    pub(crate) fn set(&mut self, ceiling: Option<MemoryCeiling>, buffered: Option<MemoryCeiling>) {
         let allowed = allowed::allowed(Path::new("/"));
         let bytes = ceiling.and_then(|ceiling| ceiling.bytes(allowed)).filter(|bytes| *bytes > 0);
+        let buffered = buffered.and_then(|buffered| buffered.bytes(bytes.or(allowed)));
+        self.gauge.buffered_max.store(buffered.unwrap_or(u64::MAX), Relaxed);
         if bytes == self.ceiling.as_ref().map(Ceiling::bytes) {
             return;
         }
@@ -188,8 +216,27 @@ impl Memory {
         on.workers.save_memory(measures.step >= MemoryStep::Park, idle_max);
         let closed = idle_max.map_or(0, |idle_max| on.lots.close_idle(idle_max));
         self.gauge.closed.fetch_add(closed as u64, Relaxed);
-        let is_far = self.ceiling.as_ref().is_none_or(|ceiling| used < ceiling.bytes() / 2);
+        let overflows = self.look_at_buffers(on.workers);
+        let is_far =
+            !overflows && self.ceiling.as_ref().is_none_or(|ceiling| used < ceiling.bytes() / 2);
         if is_far { LOOKS.0 } else { LOOKS.1 }
+    }
+
+    /// Has slow clients given up while all of them hold too much. Returns whether they do.
+    fn look_at_buffers(&self, workers: &Workers) -> bool {
+        let (held, max) = (self.gauge.buffers.held() as u64, self.gauge.buffered_max.load(Relaxed));
+        let before = workers.thrift().hurries();
+        let overflows = held >= if before { max - max / 16 } else { max };
+        workers.hurry(overflows);
+        match (before, overflows) {
+            (false, true) => {
+                self.gauge.overflows.fetch_add(1, Relaxed);
+                log::warn!(held, max; "clients do not take their responses: slow ones are given up");
+            }
+            (true, false) => log::info!(held, max; "clients have taken their responses"),
+            _ => {}
+        }
+        overflows
     }
 
     fn tell(&self, before: MemoryStep, step: MemoryStep, used: u64) {
@@ -229,7 +276,7 @@ mod tests {
 
     #[test]
     fn each_step_on_the_way_up_is_counted() {
-        let gauge = Gauge::new(Arc::default());
+        let gauge = Gauge::new(Arc::default(), Arc::default());
         let begun = || {
             let counts = gauge.counts();
             (counts.step, counts.parks, counts.refuses, counts.closes)

@@ -2,7 +2,9 @@
 
 use crate::MemoryCeiling;
 use ripstop_balance::{Lane, NetworkRules, Placement};
-use ripstop_http::{AccessLog, Disconnect, Limits, RateLimit, Rules, Timeouts, TrustedProxies};
+use ripstop_http::{
+    AccessLog, Buffers, Disconnect, Limits, RateLimit, Rules, Timeouts, TrustedProxies,
+};
 use ripstop_net::{Address, ConnectionLimits, ListenerOptions, TlsOptions};
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +40,11 @@ pub struct Options {
     /// closed, those first that have been idle for longest. 64 busy connections there may be in any
     /// case. `None` for no ceiling. Default: 80 percent of what the process may have.
     pub memory: Option<MemoryCeiling>,
+    /// How many bytes of responses there may be that clients have not taken, all together, in
+    /// percent of the ceiling of memory or in bytes: with more, clients that take nothing for two
+    /// seconds are reset, however long [`Timeouts::write`] is. `None` for no limit. Default: 25
+    /// percent.
+    pub buffered: Option<MemoryCeiling>,
     /// Whose connections are taken, by the address they come from, and with the PROXY protocol by
     /// that of the client in its header. Others are closed, in clear text with 403. Unix peers are
     /// not looked at, nor are connections of the admin listener. Default: everybody's.
@@ -78,6 +85,7 @@ impl Default for Options {
             connections: None,
             connections_per_client: None,
             memory: Some(MemoryCeiling::Percent(80)),
+            buffered: Some(MemoryCeiling::Percent(25)),
             networks: NetworkRules::default(),
             trusted_proxies: TrustedProxies::default(),
             rate_limits: Vec::new(),
@@ -121,7 +129,11 @@ impl Options {
     }
 
     /// The part that each connection looks at.
-    pub(crate) fn shared(&self, rules: &Arc<Rules>) -> ripstop_http::Shared {
+    pub(crate) fn shared(
+        &self,
+        rules: &Arc<Rules>,
+        buffers: &Arc<Buffers>,
+    ) -> ripstop_http::Shared {
         let options = ripstop_http::Options {
             timeouts: self.timeouts,
             limits: self.limits,
@@ -129,7 +141,11 @@ impl Options {
             connect: self.connect,
             lane: self.lane,
         };
-        let (access, rules) = (self.access.clone(), rules.clone());
-        ripstop_http::Shared { options: Arc::new(options), access, rules }
+        ripstop_http::Shared {
+            options: Arc::new(options),
+            access: self.access.clone(),
+            rules: rules.clone(),
+            buffers: buffers.clone(),
+        }
     }
 }

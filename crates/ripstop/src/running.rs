@@ -221,8 +221,8 @@ impl Running {
         let (gates, admin) = both(gates, admin)?;
         let unclaimed = if wall.is_some() { gates.resume() } else { 0 };
         let (connections, rules) = (gates.connections().clone(), gates.rules().clone());
-        let mut memory = Memory::new(&workers);
-        memory.set(options.memory);
+        let mut memory = Memory::new(&workers, gates.buffers());
+        memory.set(options.memory, options.buffered);
         let gauge = memory.gauge().clone();
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
@@ -545,7 +545,7 @@ impl<S: Handler + Sync> Main<S> {
     async fn apply(&mut self, options: Options) -> Result<(), Error> {
         let closing = self.gates.apply(&options, &self.inherited)?;
         self.options = options;
-        self.memory.set(self.options.memory);
+        self.memory.set(self.options.memory, self.options.buffered);
         self.announce();
         closing.wait(CLOSE_PATIENCE).await;
         Ok(())

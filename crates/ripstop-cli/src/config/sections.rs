@@ -189,6 +189,8 @@ pub(crate) struct Limits {
     pub(crate) handshakes: usize,
     /// Memory that the process may use before connections give way.
     pub(crate) memory: Option<MemoryCeiling>,
+    /// Bytes of responses that clients need not have taken.
+    pub(crate) buffered: Option<MemoryCeiling>,
     /// Memory for files that are asked for often, bytes.
     pub(crate) file_cache: usize,
 }
@@ -242,6 +244,14 @@ impl Limits {
                  at once; at it no more are busy than were when memory last grew, at least 64, and \
                  more are refused; a sixteenth above it idle ones are closed when it grows, those \
                  first that have been idle for longest.",
+            ),
+            buffered: table.field(
+                "buffered",
+                &OrOff(MEMORY),
+                Some(MemoryCeiling::Percent(25)),
+                "Bytes of responses that clients have not taken, of all of them together, a share of \
+                 `limits.memory` or a size. With more, clients that take nothing for two seconds \
+                 are reset.",
             ),
             file_cache: whole_usize(table.field(
                 "file_cache",

@@ -2,7 +2,7 @@
 //! whatever the allocator keeps.
 
 use ripstop_testkit::{Client, Ending, until};
-use std::{collections::HashMap, process::Command, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     frames::{GOAWAY, Http2},
@@ -19,7 +19,7 @@ const CROWD: usize = 160;
 /// back.
 #[track_caller]
 fn tear(arguments: &[&str], keeps: bool) -> Program {
-    let mut command: Command = command("tear");
+    let mut command = command("tear");
     command
         .args(["--listen", "127.0.0.1:0", "--workers", "2", "--memory", "128"])
         .args(["--stall", "60000"])
@@ -30,7 +30,13 @@ fn tear(arguments: &[&str], keeps: bool) -> Program {
 /// What the server has counted, as it says on this connection.
 #[track_caller]
 fn counts(client: &mut Client) -> HashMap<String, u64> {
-    let text = client.get("/counts").unwrap().text().to_owned();
+    let mut text = String::new();
+    // Just after the start there is nothing yet.
+    let is_told = || {
+        text = client.get("/counts").unwrap().text();
+        !text.is_empty()
+    };
+    assert!(until(SOON, is_told), "nothing is counted");
     let pairs = text.lines().map(|line| line.split_once(' ').unwrap());
     pairs.map(|(name, number)| (name.to_owned(), number.parse().unwrap())).collect()
 }
@@ -197,5 +203,31 @@ fn after_a_spike_connections_are_served_again_whatever_the_allocator_keeps() {
     // Others than connections may take some memory now.
     let again = answered(&tear, room / 2);
     assert_eq!(counts(&mut client)["open"], again.len() as u64 + 1);
+    tear.terminate();
+}
+
+#[test]
+fn where_clients_take_too_little_of_their_responses_those_that_take_nothing_are_reset_soon() {
+    // They would have half a minute, and their own responses would be whole.
+    let tear = tear(&["--buffered", "4"], false);
+    let mut client = tear.connect();
+    let send = |path: &str| {
+        let mut client = tear.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).unwrap();
+        client
+    };
+    // As much as would be held by a few.
+    let few: Vec<_> = (0..5).map(|_| send("/pour?kb=65536")).collect();
+    await_counts(&mut client, |counts| counts["buffered"] >= 5 * (32 << 10));
+    assert_eq!(counts(&mut client)["cut"], 0);
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| send("/pour?kb=65536")).collect();
+    await_counts(&mut client, |counts| counts["cut"] >= CROWD as u64 / 2);
+    await_counts(&mut client, |counts| counts["buffered"] < 4 * MIB);
+    tear.logged("clients do not take their responses");
+    tear.logged("clients have taken their responses");
+    assert_eq!(crowd[0].ending().unwrap().1, Ending::Cut);
+    assert_eq!(client.get("/").unwrap().text(), "Hello, World!");
+    drop((few, crowd));
+    await_counts(&mut client, |counts| counts["buffered"] == 0);
     tear.terminate();
 }
