@@ -1,5 +1,5 @@
 //! How much memory the process may have: what the machine has, or its control group if that is
-//! less, of version 1 or 2 (cgroups(7)).
+//! less, of version 1 or 2 (`cgroups(7)`).
 //!
 //! Reads files below a root, so that tests can have folders of their own.
 
@@ -43,7 +43,7 @@ struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// A line of mountinfo (proc_pid_mountinfo(5)), if it is about groups that limit memory.
+    /// A line of mountinfo (`proc_pid_mountinfo(5)`), if it is about groups that limit memory.
     fn parse(line: &'a str) -> Option<Self> {
         let (place, kind) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(3);
