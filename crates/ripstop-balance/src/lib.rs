@@ -14,6 +14,7 @@
 //! assert_eq!(placer.place(&[busy, Load::default()]), Some(1));
 //! ```
 
+mod ceiling;
 mod class;
 mod client;
 mod lane;
@@ -30,6 +31,7 @@ mod restarts;
 mod spill;
 mod spread;
 
+pub use ceiling::{Ceiling, Measures, MemoryStep};
 pub use class::{Class, ParseClassError};
 pub use client::Client;
 pub use lane::{Change, Conduct, Lane, ParseLaneError, Run};

@@ -9,6 +9,7 @@ pub mod access;
 mod admit;
 mod asked;
 mod body;
+mod buffers;
 mod conn;
 mod dispatch;
 mod exchange;
@@ -35,6 +36,7 @@ mod wire;
 
 pub use access::{AccessEvent, AccessLog};
 pub use body::{Body, BodyError};
+pub use buffers::Buffers;
 pub use facts::{Connection, Facts, RequestId, Tls, X_REQUEST_ID};
 pub use forwarded::{ForwardedField, TrustedProxies};
 pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};

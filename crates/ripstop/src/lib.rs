@@ -18,6 +18,7 @@
 mod admin;
 mod error;
 mod gates;
+mod memory;
 mod options;
 mod reception;
 mod running;
@@ -26,12 +27,14 @@ mod signals;
 mod survival;
 
 pub use error::{Error, ListenError};
+pub use memory::{MemoryCeiling, MemoryCounts};
 pub use options::{Listen, Options};
 pub use running::{Handle, Outcome, Running};
 pub use server::Server;
 
 pub use ripstop_balance::{
-    Class, Lane, Network, NetworkRules, Networks, ParseNetworkError, Placement, Rate, Run,
+    Class, Lane, MemoryStep, Network, NetworkRules, Networks, ParseNetworkError, Placement, Rate,
+    Run,
 };
 pub use ripstop_files as files;
 pub use ripstop_http::{
