@@ -41,7 +41,7 @@ pub use mean::Mean;
 pub use moving::{Mover, Order};
 pub use network::{Network, NetworkRules, Networks, ParseNetworkError};
 pub use placement::{ParsePlacementError, Placement, Placer};
-pub use rate::{Rate, RateTable};
+pub use rate::{Left, Rate, RateTable};
 pub use restarts::{Backoff, Intensity, Restarts, Verdict};
 pub use spill::spill;
 pub use spread::spread;

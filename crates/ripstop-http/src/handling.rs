@@ -276,6 +276,9 @@ where
         exchange.responds(response.status(), || {
             wall(|| response.body().size_hint()).unwrap_or_default()
         });
+        if let Some(standing) = exchange.judged.standing.take() {
+            standing.tell(response.headers_mut());
+        }
         if http1 {
             say_goodbye(exchange.conn(), response.headers_mut());
         }
@@ -291,6 +294,9 @@ where
         let mut exchange = self.take_exchange();
         if let Some(exceeded) = exchange.judged.exceeded.take() {
             exceeded.tell(response.headers_mut());
+        }
+        if let Some(standing) = exchange.judged.standing.take() {
+            standing.tell(response.headers_mut());
         }
         exchange.conn().set_switch(Switch::Stay);
         if !refusal.keeps_connection() {

@@ -43,7 +43,7 @@ pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
 pub use lane::{LaneLayer, Laned, LanedFuture};
 pub use options::{Disconnect, Limits, Options, Timeouts};
 pub use rate::{
-    Exceeded, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture,
+    Exceeded, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture, Standing,
 };
 pub use refusal::Refusal;
 pub use rules::Rules;

@@ -7,7 +7,7 @@
 
 use crate::{
     Refusal, TrustedProxies,
-    rate::{Exceeded, RateCounts, RateLimit, RateLimiter},
+    rate::{Exceeded, RateCounts, RateLimit, RateLimiter, Standing},
 };
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -39,6 +39,8 @@ pub(crate) struct Judged {
     pub(crate) client: Option<IpAddr>,
     /// It comes too soon.
     pub(crate) exceeded: Option<Box<Exceeded>>,
+    /// What its answer tells of the rate limits, if it does not come too soon.
+    pub(crate) standing: Option<Box<Standing>>,
 }
 
 impl Rules {
@@ -65,25 +67,21 @@ impl Rules {
         admitted: &mut Result<(), Refusal>,
     ) -> Judged {
         if !self.any.load(Relaxed) {
-            return Judged { client: peer, exceeded: None };
+            return Judged { client: peer, exceeded: None, standing: None };
         }
         let current = self.current.load();
         let client = current.proxies.client(peer, headers);
-        let mut exceeded = None;
-        if admitted.is_ok()
-            && let Err(err) = current.admit(client, headers)
-        {
-            *admitted = Err(Refusal::TooManyRequests);
-            exceeded = Some(Box::new(err));
+        let mut judged = Judged { client, exceeded: None, standing: None };
+        if admitted.is_ok() {
+            match RateLimiter::check_all(&current.rates, client, headers) {
+                Ok(standing) => judged.standing = standing.map(Box::new),
+                Err(err) => {
+                    *admitted = Err(Refusal::TooManyRequests);
+                    judged.exceeded = Some(Box::new(err));
+                }
+            }
         }
-        Judged { client, exceeded }
-    }
-}
-
-impl Current {
-    /// Counts a request by each limit, up to the first that refuses it.
-    fn admit(&self, client: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Exceeded> {
-        self.rates.iter().try_for_each(|limiter| limiter.check(client, headers))
+        judged
     }
 }
 

@@ -40,7 +40,7 @@ pub use ripstop_files as files;
 pub use ripstop_http::{
     Body, BodyError, BoxError, Connection, Disconnect, Exceeded, Facts, ForwardedField, Handler,
     LaneLayer, Laned, LanedFuture, Limits, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter,
-    Rated, RatedFuture, Refusal, RequestId, Timeouts, Tls, TrustedProxies, access,
+    Rated, RatedFuture, Refusal, RequestId, Standing, Timeouts, Tls, TrustedProxies, access,
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{
