@@ -14,6 +14,7 @@
 //! assert_eq!(placer.place(&[busy, Load::default()]), Some(1));
 //! ```
 
+mod ceiling;
 mod class;
 mod client;
 mod lane;
@@ -31,6 +32,7 @@ mod restarts;
 mod spill;
 mod spread;
 
+pub use ceiling::{Ceiling, Measures, MemoryStep};
 pub use class::{Class, ParseClassError};
 pub use client::Client;
 pub use lane::{Change, Conduct, Lane, ParseLaneError, Run};
@@ -41,7 +43,7 @@ pub use moving::{Mover, Order};
 pub use network::{Network, NetworkRules, Networks, ParseNetworkError};
 pub use placement::{ParsePlacementError, Placement, Placer};
 pub use poison::Suspicion;
-pub use rate::{Rate, RateTable};
+pub use rate::{Left, Rate, RateTable};
 pub use restarts::{Backoff, Intensity, Restarts, Verdict};
 pub use spill::spill;
 pub use spread::spread;

@@ -57,6 +57,15 @@ fn nanos(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
+/// What a key has left after a request that was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// So many more may come at once.
+    pub requests: u32,
+    /// After this time without one the burst is whole again.
+    pub whole_in: Duration,
+}
+
 /// Keys, and when each may come again.
 ///
 /// ```
@@ -67,10 +76,10 @@ fn nanos(duration: Duration) -> u64 {
 /// let rate = Rate { requests: two, window: Duration::from_secs(1), burst: one };
 /// let mut table = RateTable::new(rate, 1000);
 /// let ms = Duration::from_millis;
-/// assert_eq!(table.take(7, ms(0)), Ok(()));
+/// assert!(table.take(7, ms(0)).is_ok());
 /// assert_eq!(table.take(7, ms(100)), Err(ms(400)));
-/// assert_eq!(table.take(8, ms(100)), Ok(()));
-/// assert_eq!(table.take(7, ms(500)), Ok(()));
+/// assert!(table.take(8, ms(100)).is_ok());
+/// assert!(table.take(7, ms(500)).is_ok());
 /// ```
 #[derive(Clone, Debug)]
 pub struct RateTable {
@@ -109,17 +118,17 @@ impl RateTable {
         }
     }
 
-    /// Counts a request of `key` at `now`.
+    /// Counts a request of `key` at `now`. Returns what it has left.
     ///
     /// # Errors
     ///
     /// It comes too soon, and is not counted: the time after which one would not.
-    pub fn take(&mut self, key: u64, now: Duration) -> Result<(), Duration> {
+    pub fn take(&mut self, key: u64, now: Duration) -> Result<Left, Duration> {
         let now = nanos(now);
         if let Some(&place) = self.places.get(&key) {
             let next = self.conform(self.entries[place].arrival, now)?;
             self.entries[place].arrival = next;
-            return Ok(());
+            return Ok(self.left(next, now));
         }
         let stranger = key as usize % STRANGERS;
         // Who was a stranger just now keeps what all of its cell have used up.
@@ -130,7 +139,7 @@ impl RateTable {
         } else {
             self.strangers[stranger] = next;
         }
-        Ok(())
+        Ok(self.left(next, now))
     }
 
     /// How many keys are remembered.
@@ -149,6 +158,16 @@ impl RateTable {
         match soonest.checked_sub(now) {
             Some(wait) if wait > 0 => Err(Duration::from_nanos(wait)),
             _ => Ok(arrival.max(now).saturating_add(self.interval)),
+        }
+    }
+
+    /// What is left at `now` of a key with this arrival time.
+    fn left(&self, arrival: u64, now: u64) -> Left {
+        let spare = now.saturating_add(self.tolerance).checked_sub(arrival);
+        let requests = spare.map_or(0, |spare| spare / self.interval + 1);
+        Left {
+            requests: u32::try_from(requests).unwrap_or(u32::MAX),
+            whole_in: Duration::from_nanos(arrival.saturating_sub(now)),
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) fn options(config: &Config, access: Option<Arc<AccessLog>>) -> ripsto
         limits: config.limits.http,
         connections: config.limits.connections,
         connections_per_client: config.limits.connections_per_client,
+        memory: config.limits.memory,
+        buffered: config.limits.buffered,
         networks: config.clients.networks.clone(),
         trusted_proxies: config.clients.trusted_proxies.clone(),
         rate_limits: config.rates.clone(),

@@ -14,7 +14,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use arc_swap::ArcSwap;
@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use ripstop::{
-    Exceeded, Facts, LaneLayer, LanedFuture, RateLimit, RateLimiter,
+    Exceeded, Facts, LaneLayer, LanedFuture, RateLimit, RateLimiter, Standing,
     files::{BodyError, FileBody, FileCache, Files, FilesFuture},
 };
 use tower_service::Service;
@@ -132,10 +132,11 @@ impl Site {
         let Some((route, rest)) = chosen else {
             return SiteFuture::ready(self.not_found.answer(req.method()));
         };
-        if let Err(exceeded) = route.admit(&req) {
-            return SiteFuture::ready(exceeded.response());
-        }
-        match &route.lane {
+        let standing = match route.admit(&req) {
+            Ok(standing) => standing,
+            Err(exceeded) => return SiteFuture::ready(exceeded.response()),
+        };
+        let answer = match &route.lane {
             None => SiteFuture::Here(match &*route.answer {
                 Answer::Constant(constant) => constant.answer(rest, &req),
                 Answer::Files(files) => AnswerFuture::Files(files.clone().call(req)),
@@ -144,6 +145,10 @@ impl Site {
                 let one = OneRoute { answer: route.answer.clone(), rest: rest.to_owned() };
                 SiteFuture::InLane(Box::pin(lane.around(one).call(req)))
             }
+        };
+        match standing {
+            None => answer,
+            Some(standing) => SiteFuture::Rated(Box::new((answer, Some(standing)))),
         }
     }
 }
@@ -201,12 +206,9 @@ impl Route {
     }
 
     /// Counts a request, up to the first limit that it exceeds.
-    fn admit<B>(&self, req: &Request<B>) -> Result<(), Exceeded> {
-        if self.rates.is_empty() {
-            return Ok(());
-        }
+    fn admit<B>(&self, req: &Request<B>) -> Result<Option<Standing>, Exceeded> {
         let client = req.extensions().get::<Facts>().and_then(Facts::client);
-        self.rates.iter().try_for_each(|limiter| limiter.check(client, req.headers()))
+        RateLimiter::check_all(&self.rates, client, req.headers())
     }
 }
 
@@ -327,6 +329,8 @@ pub(crate) enum SiteFuture {
     Here(AnswerFuture),
     /// In the lane of its route.
     InLane(Pin<Box<LanedFuture<AnswerFuture, SiteBody, Infallible>>>),
+    /// Either, and how the request stands with the rates of its route.
+    Rated(Box<(SiteFuture, Option<Standing>)>),
 }
 
 impl SiteFuture {
@@ -342,6 +346,14 @@ impl Future for SiteFuture {
         match self.get_mut() {
             Self::Here(answer) => Pin::new(answer).poll(ctx),
             Self::InLane(answer) => answer.as_mut().poll(ctx),
+            Self::Rated(rated) => {
+                let (answer, standing) = &mut **rated;
+                let Ok(mut response) = ready!(Pin::new(answer).poll(ctx));
+                if let Some(standing) = standing.take() {
+                    standing.tell(response.headers_mut());
+                }
+                Poll::Ready(Ok(response))
+            }
         }
     }
 }

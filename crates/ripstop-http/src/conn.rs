@@ -3,15 +3,22 @@
 
 use crate::{
     AccessLog, Connection, Earlier, Options, Refusal, Rules, Shared,
+    buffers::Held,
     facts::RequestNumbers,
     progress::{Progress, Wait},
 };
 use ripstop_survive::Claim;
 use ripstop_work::{Ending, Worker};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
+
+/// How long a client that takes nothing is waited for while all clients hold too much.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// One connection.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub(crate) struct Conn {
     pub(crate) rules: Arc<Rules>,
     /// For HTTP/1 also that of its requests.
     pub(crate) progress: Progress,
+    /// What of its responses the client has not taken.
+    pub(crate) held: Held,
     /// Exchanges that have begun and whose response is not finished.
     open: AtomicUsize,
     /// Requests that have come, where their number is limited.
@@ -138,7 +147,7 @@ impl Conn {
         claim: Option<Claim>,
         earlier: Option<Earlier>,
     ) -> Self {
-        let Shared { options, access, rules } = shared;
+        let Shared { options, access, rules, buffers } = shared;
         let progress = Progress::new(worker.clock());
         let age = earlier.map(|earlier| earlier.age).unwrap_or_default();
         let max_age = options.timeouts.connection_age;
@@ -158,6 +167,7 @@ impl Conn {
             access,
             rules,
             progress,
+            held: Held::new(buffers),
             open: AtomicUsize::new(0),
             requests: AtomicU32::new(earlier.map(|earlier| earlier.requests).unwrap_or_default()),
             claim,
@@ -240,6 +250,31 @@ impl Conn {
     /// HTTP/1: whether somebody has taken the connection, so that nothing must be done with it.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Relaxed)
+    }
+
+    /// Whether the connection, which is idle, has been so for longer than it may be while memory is
+    /// short.
+    pub(crate) fn gives_way(&self) -> bool {
+        let Some(max) = self.worker.thrift().idle_max() else { return false };
+        let idle = self.options.timeouts.idle.zip(self.progress.left(Wait::Peer));
+        // Where there is no deadline, nobody knows since when.
+        idle.is_none_or(|(idle, left)| idle.saturating_sub(left) >= max)
+    }
+
+    /// Gives a client less time to take what it is sent, on this connection or a stream of it, while
+    /// all clients hold too much.
+    pub(crate) fn hurries(&self, progress: &Progress) {
+        let waits = progress.left(Wait::Write).is_some();
+        if waits && self.worker.thrift().hurries() && self.held.counts() {
+            progress.set_sooner(Wait::Write, HURRY);
+        }
+    }
+
+    /// A client is given up since it takes nothing.
+    pub(crate) fn gives_up(&self) {
+        if self.worker.thrift().hurries() && self.held.counts() {
+            self.worker.thrift().cuts();
+        }
     }
 
     /// HTTP/1: bytes of a response go out.

@@ -224,20 +224,26 @@ fn ends_soon(conn: &Conn) -> bool {
 /// Acts on deadlines that have passed.
 fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
     let progress = &conn.progress;
+    conn.hurries(progress);
+    let gives_way = gives_way(conn, way);
     let (silent, at_once) = (progress.passed(Wait::Peer), conn.ending() == Ending::AtOnce);
     let cut = progress.passed(Wait::Write) || at_once;
     if silent && !cut && way.may_park(conn) {
         return Some(Step::Rest(None));
     }
     // What others may take is not touched before it is ours.
-    if (cut || silent) && conn.owes_nothing() && !conn.resumes() {
+    if (cut || silent || gives_way) && conn.owes_nothing() && !conn.resumes() {
         return Some(Step::Lost);
     }
     if cut {
+        conn.gives_up();
         return Some(Step::Abort);
     }
     if !conn.owes_nothing() {
         progress.judge_request();
+    } else if gives_way {
+        conn.worker.thrift().closes();
+        return Some(Step::Finished);
     } else if conn.is_at_rest() && silent {
         return Some(match conn.reading() {
             Reading::Head => Step::Refuse(Refusal::PeerTimeout),
@@ -245,6 +251,12 @@ fn heed_deadlines(conn: &Conn, way: &Way) -> Option<Step> {
         });
     }
     None
+}
+
+/// Whether the connection is closed to save memory: it is idle for too long, and cannot be parked.
+fn gives_way(conn: &Conn, way: &Way) -> bool {
+    let idle = conn.is_at_rest() && conn.is_between();
+    idle && way.parks_in(conn).is_none() && conn.gives_way()
 }
 
 /// No request is handled: what the reading side waits for.
@@ -262,8 +274,12 @@ fn at_rest(conn: &Conn, way: &Way, paid: &Paid) -> Poll<Step> {
         Reading::Preface => return Poll::Ready(Step::Http2),
         Reading::Refused(refusal) => return Poll::Ready(Step::Refuse(refusal)),
         Reading::Between => {
-            let idle = way.parks_in(conn).or(conn.options.timeouts.idle);
-            conn.progress.set_if_clear(Wait::Peer, idle);
+            let parks_in = way.parks_in(conn);
+            conn.progress.set_if_clear(Wait::Peer, parks_in.or(conn.options.timeouts.idle));
+            if parks_in.is_some() && conn.worker.thrift().parks() {
+                // At the next tick: one that is used all the time never pays for it.
+                conn.progress.set_sooner(Wait::Peer, Duration::ZERO);
+            }
         }
         // It began while the request before it was handled: its time runs from now.
         Reading::Head => {

@@ -41,6 +41,9 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// What all streams of a connection may receive before handlers read it.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
+/// What a stream may keep that its peer has not taken, beside the last piece of it.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// How often a silent peer is asked whether it is still there, and how long it may take to
 /// answer.
 const PING: Duration = Duration::from_secs(20);
@@ -59,6 +62,7 @@ where
     S: Handler,
 {
     conn.progress.wakes(&poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    conn.held.is_of_http2();
     let next = NextStream::default();
     let io = TokioIo::new(Frames::new(wire.io, read, conn));
     let streams = Streams { service, conn: conn.clone(), next: next.clone() };
@@ -75,6 +79,7 @@ fn builder(conn: &Conn, spawner: Spawner) -> Builder<Spawner> {
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(limits.streams)
         .max_local_error_reset_streams(ERRORS_MAX)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
@@ -119,12 +124,18 @@ where
     let progress = &conn.progress;
     let ending = conn.worker.ending();
     if progress.any_passed() || ending != Ending::NotYet {
+        conn.hurries(progress);
+        let gives_way = conn.owes_nothing() && !goodbye.said && conn.gives_way();
         let idle = conn.owes_nothing() && progress.passed(Wait::Peer);
         let cut = progress.passed(Wait::Write) || ending == Ending::AtOnce;
         if cut || (idle && goodbye.said) {
+            conn.gives_up();
             return Poll::Ready(());
         }
-        if idle || ending != Ending::NotYet || progress.passed(Wait::Age) {
+        if gives_way {
+            conn.worker.thrift().closes();
+        }
+        if idle || gives_way || ending != Ending::NotYet || progress.passed(Wait::Age) {
             goodbye.say(http.as_mut(), conn);
         }
     }
@@ -190,7 +201,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
         // Frames stay with the connection; what makes them can run where there is room.
         let guest = self.conn.is_busy().then(|| worker.with_room()).flatten();
         let guest = guest.map(|other| Guest::new(worker, &other));
-        let task = StreamTask { stream, progress, begun: false, tunnel, guest };
+        let conn = self.conn.clone();
+        let task = StreamTask { stream, conn, progress, begun: false, tunnel, guest };
         match &task.guest {
             Some(Guest { at, .. }) => at.clone().spawn(task),
             None => worker.spawn(task),
@@ -203,6 +215,7 @@ pin_project_lite::pin_project! {
     struct StreamTask<F> {
         #[pin]
         stream: F,
+        conn: Arc<Conn>,
         progress: Option<Arc<Progress>>,
         begun: bool,
         tunnel: Option<Tunnel>,
@@ -260,7 +273,9 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
                 progress.wakes(cx.waker());
             }
             if progress.any_passed() {
+                this.conn.hurries(progress);
                 if progress.passed(Wait::Write) {
+                    this.conn.gives_up();
                     // Dropping the stream resets it.
                     return Poll::Ready(());
                 }

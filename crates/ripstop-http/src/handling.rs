@@ -280,6 +280,9 @@ where
         exchange.responds(response.status(), || {
             wall(|| response.body().size_hint()).unwrap_or_default()
         });
+        if let Some(standing) = exchange.judged.standing.take() {
+            standing.tell(response.headers_mut());
+        }
         if http1 {
             say_goodbye(exchange.conn(), response.headers_mut());
         }

@@ -10,6 +10,7 @@ pub mod access;
 mod admit;
 mod asked;
 mod body;
+mod buffers;
 mod conn;
 mod dispatch;
 mod exchange;
@@ -37,6 +38,7 @@ mod wire;
 
 pub use access::{AccessEvent, AccessLog};
 pub use body::{Body, BodyError};
+pub use buffers::Buffers;
 pub use facts::{Connection, Facts, RequestId, Tls, X_REQUEST_ID};
 pub use forwarded::{ForwardedField, TrustedProxies};
 pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
@@ -44,7 +46,7 @@ pub use lane::{LaneLayer, Laned, LanedFuture};
 pub use options::{Disconnect, Limits, Options, Timeouts};
 pub use quarantine::{Fingerprint, Quarantine, Quarantined};
 pub use rate::{
-    Exceeded, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture,
+    Exceeded, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture, Standing,
 };
 pub use refusal::Refusal;
 pub use rules::Rules;

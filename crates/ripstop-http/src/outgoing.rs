@@ -79,7 +79,9 @@ where
         };
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
-                this.exchange.sends(frame.data_ref().map_or(0, Buf::remaining));
+                let bytes = frame.data_ref().map_or(0, Buf::remaining);
+                this.exchange.conn().held.add(bytes);
+                this.exchange.sends(bytes);
                 let recorded = this.exchange.is_recorded();
                 if recorded && this.rest.is_empty() && this.source.has_ended() {
                     this.exchange.completes();

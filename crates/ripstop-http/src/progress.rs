@@ -87,6 +87,11 @@ impl Progress {
         self.deadlines.clear(wait as usize);
     }
 
+    /// How long it is until the deadline, if one is running.
+    pub(crate) fn left(&self, wait: Wait) -> Option<Duration> {
+        self.deadlines.left(wait as usize)
+    }
+
     pub(crate) fn passed(&self, wait: Wait) -> bool {
         self.deadlines.passed(wait as usize)
     }

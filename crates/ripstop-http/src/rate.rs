@@ -1,5 +1,5 @@
 //! Rate limits: how often a client, or whoever sends a header field, may come; and what is told to
-//! one that comes too soon.
+//! it, above all if it comes too soon.
 //!
 //! Owns what a request is counted by, the clock, and the locks around the tables of keys; what is
 //! too often is decided by [`ripstop_balance::RateTable`]. The fields are those of
@@ -9,8 +9,11 @@ mod layer;
 #[cfg(test)]
 mod tests;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use ripstop_balance::{Client, Rate, RateTable};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{self, InvalidHeaderValue},
+};
+use ripstop_balance::{Client, Left, Rate, RateTable};
 use std::{
     fmt::Write,
     hash::{BuildHasher, Hash, Hasher, RandomState},
@@ -139,19 +142,48 @@ impl RateLimiter {
         &self.limit
     }
 
-    /// Counts a request of `client` with these fields.
+    /// Counts a request of `client` with these fields. Returns what its answer tells, unless it is
+    /// not counted.
     ///
     /// # Errors
     ///
     /// It comes too soon, and is to be answered as the error says.
-    pub fn check(&self, client: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Exceeded> {
-        let Some(key) = self.key(client, headers) else { return Ok(()) };
+    pub fn check(
+        &self,
+        client: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Standing>, Exceeded> {
+        let Some(key) = self.key(client, headers) else { return Ok(None) };
         let shard = &self.shards[(key >> 32) as usize % SHARDS];
         let taken = shard.lock().take(key, self.start.elapsed());
-        taken.map_err(|wait| {
-            self.refused.fetch_add(1, Relaxed);
-            Exceeded::new(&self.limit.name, self.policy.clone(), wait)
-        })
+        let (name, policy) = (&self.limit.name, self.policy.clone());
+        match taken {
+            Ok(left) => Ok(Some(Standing { name: name.clone(), policy, left })),
+            Err(wait) => {
+                self.refused.fetch_add(1, Relaxed);
+                Err(Exceeded::new(name, policy, wait))
+            }
+        }
+    }
+
+    /// Counts a request by each of `limiters`, up to the first that it exceeds. Returns what its
+    /// answer tells: how it stands with the limit of which it has the least left.
+    ///
+    /// # Errors
+    ///
+    /// As [`RateLimiter::check`].
+    pub fn check_all(
+        limiters: &[Arc<Self>],
+        client: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Standing>, Exceeded> {
+        let mut least = None::<Standing>;
+        for limiter in limiters {
+            let standing = limiter.check(client, headers)?;
+            let both = least.into_iter().chain(standing);
+            least = both.min_by_key(|standing| standing.left.requests);
+        }
+        Ok(least)
     }
 
     /// How many requests were refused, and how many keys are remembered.
@@ -187,6 +219,34 @@ impl RateLimiter {
     }
 }
 
+/// How a request that was admitted stands with a limit: its answer tells so by `RateLimit` and
+/// `RateLimit-Policy`.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    name: Arc<str>,
+    policy: HeaderValue,
+    left: Left,
+}
+
+impl Standing {
+    /// Adds the fields to those of a response, behind what is told there of other limits.
+    pub fn tell(self, headers: &mut HeaderMap) {
+        let Left { requests, whole_in } = self.left;
+        if let Ok(limit) = field(&self.name, requests, whole_in) {
+            headers.append(RATE_LIMIT, limit);
+            headers.append(RATE_LIMIT_POLICY, self.policy);
+        }
+    }
+}
+
+/// The value of `RateLimit`: so many requests are left, and the rest comes back in this time.
+fn field(name: &str, left: u32, time: Duration) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut text = quoted(name);
+    // A vector takes all that is written to it, and so does a string.
+    let _ = write!(text, ";r={left};t={}", seconds(time));
+    HeaderValue::try_from(text)
+}
+
 /// How a request that came too soon is answered: 429, with `Retry-After`, `RateLimit` and
 /// `RateLimit-Policy`.
 #[derive(Clone, Debug)]
@@ -198,10 +258,7 @@ pub struct Exceeded {
 
 impl Exceeded {
     fn new(name: &str, policy: HeaderValue, wait: Duration) -> Self {
-        let mut text = quoted(name);
-        // A vector takes all that is written to it, and so does a string.
-        let _ = write!(text, ";r=0;t={}", seconds(wait));
-        Self { wait, limit: HeaderValue::try_from(text).unwrap_or(policy.clone()), policy }
+        Self { wait, limit: field(name, 0, wait).unwrap_or(policy.clone()), policy }
     }
 
     /// After how long the request would not come too soon.

@@ -8,7 +8,7 @@
 use crate::{
     Quarantine, Refusal, TrustedProxies,
     quarantine::Suspected,
-    rate::{Exceeded, RateCounts, RateLimit, RateLimiter, seconds},
+    rate::{Exceeded, RateCounts, RateLimit, RateLimiter, Standing, seconds},
 };
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Request, header};
@@ -43,6 +43,8 @@ pub(crate) struct Judged {
     pub(crate) client: Option<IpAddr>,
     /// It comes too soon.
     pub(crate) exceeded: Option<Box<Exceeded>>,
+    /// What its answer tells of the rate limits, if it does not come too soon.
+    pub(crate) standing: Option<Box<Standing>>,
     /// Requests like it were running when a server crashed.
     pub(crate) suspected: Option<Box<Suspected>>,
 }
@@ -52,6 +54,9 @@ impl Judged {
     pub(crate) fn tell(&mut self, headers: &mut HeaderMap) {
         if let Some(exceeded) = self.exceeded.take() {
             exceeded.tell(headers);
+        }
+        if let Some(standing) = self.standing.take() {
+            standing.tell(headers);
         }
         if let Some(left) = self.suspected.as_ref().and_then(|suspected| suspected.left) {
             headers.insert(header::RETRY_AFTER, seconds(left).into());
@@ -101,19 +106,22 @@ impl Rules {
     ) -> Judged {
         let suspected = self.suspect(request, admitted);
         if !self.any.load(Relaxed) {
-            return Judged { client: peer, exceeded: None, suspected };
+            return Judged { client: peer, exceeded: None, standing: None, suspected };
         }
         let headers = request.headers();
         let current = self.current.load();
         let client = current.proxies.client(peer, headers);
-        let mut exceeded = None;
-        if admitted.is_ok()
-            && let Err(err) = current.admit(client, headers)
-        {
-            *admitted = Err(Refusal::TooManyRequests);
-            exceeded = Some(Box::new(err));
+        let mut judged = Judged { client, exceeded: None, standing: None, suspected };
+        if admitted.is_ok() {
+            match RateLimiter::check_all(&current.rates, client, headers) {
+                Ok(standing) => judged.standing = standing.map(Box::new),
+                Err(err) => {
+                    *admitted = Err(Refusal::TooManyRequests);
+                    judged.exceeded = Some(Box::new(err));
+                }
+            }
         }
-        Judged { client, exceeded, suspected }
+        judged
     }
 
     fn suspect<B>(
@@ -130,13 +138,6 @@ impl Rules {
             *admitted = Err(Refusal::Quarantined);
         }
         Some(suspected)
-    }
-}
-
-impl Current {
-    /// Counts a request by each limit, up to the first that refuses it.
-    fn admit(&self, client: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Exceeded> {
-        self.rates.iter().try_for_each(|limiter| limiter.check(client, headers))
     }
 }
 

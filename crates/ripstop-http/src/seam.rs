@@ -280,6 +280,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Seam<I> {
             // An earlier part of the response may have been.
             self.conn.flushed.store(false, Relaxed);
         }
+        let bytes = |wrote: &T| {
+            let bytes = bytes(wrote);
+            self.conn.held.sub(bytes);
+            bytes
+        };
         self.writes.wrote(&self.conn.progress, outcome, bytes)
     }
 }
@@ -322,6 +327,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Write for Seam<I> {
         if outcome.is_ready() {
             // hyper flushes the stream only after its own buffer.
             self.conn.flushed.store(true, Relaxed);
+            self.conn.held.clear();
         }
         self.wrote(outcome, |()| 0)
     }

@@ -1,6 +1,6 @@
 //! The way in: a byte stream and a service, served until the connection ends.
 
-use crate::{AccessLog, Connection, Handler, Options, Rules, Wire, conn::Conn, h1, h2};
+use crate::{AccessLog, Buffers, Connection, Handler, Options, Rules, Wire, conn::Conn, h1, h2};
 use bytes::Bytes;
 use ripstop_work::Worker;
 use std::{sync::Arc, time::Duration};
@@ -25,6 +25,8 @@ pub struct Shared {
     pub access: Option<Arc<AccessLog>>,
     /// By what each request is judged, also on connections that began before they were set.
     pub rules: Arc<Rules>,
+    /// Where what clients have not taken is counted.
+    pub buffers: Arc<Buffers>,
 }
 
 /// What was before on a connection that has rested.

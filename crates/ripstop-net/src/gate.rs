@@ -6,11 +6,15 @@
 //! is accepted where it is served, without a wake-up; a single connection is handed over only
 //! when the balance is off. A lease whose holder is stuck is taken back and given to another.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{AcceptStep, Listener, Refusal, Reserve, Socket, reserve::UNAVAILABLE};
 use ripstop_balance::{Load, Placement, Placer, spill};
 use ripstop_work::{Worker, Workers};
 use std::{
     future::{Future, poll_fn},
+    io::ErrorKind,
     os::fd::{AsFd, AsRawFd, RawFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -33,6 +37,9 @@ const LAST: usize = 4096;
 
 /// How long accepting pauses when the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a holder waits that cannot join the reactor yet.
+const JOIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// What becomes of an accepted connection.
 pub trait Reception: Send + Sync + 'static {
@@ -183,12 +190,8 @@ fn is_stuck(worker: &Worker) -> bool {
 
 /// Accepts for as long as the lease is held.
 async fn hold<R: Reception>(gate: Arc<Gate<R>>, me: Arc<Worker>, number: u64) {
-    let listening = match watch(gate.clone()) {
-        Ok(listening) => listening,
-        Err(err) => {
-            log::error!(err:%, listener:% = gate.listener.name(); "cannot watch a listener");
-            return;
-        }
+    let Some(listening) = join(&gate, number).await else {
+        return gate.take_the_last(&me, number);
     };
     let mut taken = 0;
     while gate.holds(number) {
@@ -222,6 +225,24 @@ async fn hold<R: Reception>(gate: Arc<Gate<R>>, me: Arc<Worker>, number: u64) {
         yield_once().await;
     }
     gate.take_the_last(&me, number);
+}
+
+/// Joins the reactor, as soon as that can be while the lease is held: an earlier holder may still be
+/// there, for another thread of the worker has yet to end its task.
+async fn join<R: Reception>(gate: &Arc<Gate<R>>, number: u64) -> Option<AsyncFd<Watched<R>>> {
+    let mut told = false;
+    while gate.holds(number) {
+        match watch(gate.clone()) {
+            Ok(listening) => return Some(listening),
+            Err(err) if err.kind() == ErrorKind::AlreadyExists || told => {}
+            Err(err) => {
+                told = true;
+                log::error!(err:%, listener:% = gate.listener.name(); "cannot watch a listener");
+            }
+        }
+        tokio::time::sleep(JOIN_PAUSE).await;
+    }
+    None
 }
 
 /// Lets other tasks run. tokio's own `yield_now` keeps the task where a spare cannot get at it

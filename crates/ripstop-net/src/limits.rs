@@ -1,4 +1,4 @@
-//! How many connections there may be: in all, of a listener, of a client.
+//! How many connections there may be: in all, of a listener, of a client, and by memory.
 //!
 //! Owns the counts and the decision. Every accepted socket carries its [`Ticket`], which gives its
 //! place back when the socket is gone, whatever it has become by then. What is told to a
@@ -41,6 +41,8 @@ pub enum Full {
     Listener,
     /// The client has as many as it may have.
     Client,
+    /// Memory has reached its ceiling.
+    Memory,
 }
 
 impl fmt::Display for Full {
@@ -49,6 +51,7 @@ impl fmt::Display for Full {
             Self::Total => "too many connections",
             Self::Listener => "too many connections of the listener",
             Self::Client => "too many connections of the client",
+            Self::Memory => "too little memory",
         })
     }
 }
@@ -61,6 +64,8 @@ pub struct Connections {
     /// Held below `total`.
     open: AtomicUsize,
     total: AtomicUsize,
+    /// How many there may be while memory is short; else the largest number.
+    room: AtomicUsize,
     accepted: AtomicU64,
     clients: Clients,
     refused: Refusals,
@@ -84,6 +89,7 @@ struct Refusals {
     total: AtomicU64,
     listener: AtomicU64,
     client: AtomicU64,
+    memory: AtomicU64,
     descriptors: AtomicU64,
 }
 
@@ -129,6 +135,8 @@ pub struct RefusedCounts {
     pub listener: u64,
     /// There were too many of their client.
     pub client: u64,
+    /// Memory had reached its ceiling.
+    pub memory: u64,
     /// No descriptor was free.
     pub descriptors: u64,
 }
@@ -136,7 +144,7 @@ pub struct RefusedCounts {
 impl RefusedCounts {
     /// All of them.
     pub fn sum(&self) -> u64 {
-        self.total + self.listener + self.client + self.descriptors
+        self.total + self.listener + self.client + self.memory + self.descriptors
     }
 }
 
@@ -146,6 +154,7 @@ impl Connections {
         Arc::new(Self {
             open: AtomicUsize::new(0),
             total: AtomicUsize::new(limits.total),
+            room: AtomicUsize::new(usize::MAX),
             accepted: AtomicU64::new(0),
             clients: Clients::new(limits.per_client),
             refused: Refusals::default(),
@@ -159,6 +168,17 @@ impl Connections {
     pub fn limit(&self, limits: ConnectionLimits) {
         self.total.store(limits.total, Relaxed);
         self.clients.limit(limits.per_client);
+    }
+
+    /// Sets how many there may be while memory is short; `None` while it is not. It may be passed by
+    /// as many as there are accepting threads.
+    pub fn leave_room(&self, room: Option<usize>) {
+        self.room.store(room.unwrap_or(usize::MAX), Relaxed);
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Relaxed)
     }
 
     /// One more listener; `max` as in [`ListenerConnections::limit`].
@@ -242,6 +262,9 @@ impl ListenerConnections {
     fn ticket(self: &Arc<Self>) -> Result<Ticket, Full> {
         self.accepted();
         let all = &*self.all;
+        if all.open() >= all.room.load(Relaxed) {
+            return Err(all.refused.count(Full::Memory));
+        }
         if !take_place(&all.open, &all.total) {
             return Err(all.refused.count(Full::Total));
         }
@@ -280,6 +303,7 @@ impl Refusals {
             Full::Total => &self.total,
             Full::Listener => &self.listener,
             Full::Client => &self.client,
+            Full::Memory => &self.memory,
         };
         counter.fetch_add(1, Relaxed);
         full
@@ -290,6 +314,7 @@ impl Refusals {
             total: self.total.load(Relaxed),
             listener: self.listener.load(Relaxed),
             client: self.client.load(Relaxed),
+            memory: self.memory.load(Relaxed),
             descriptors: self.descriptors.load(Relaxed),
         }
     }

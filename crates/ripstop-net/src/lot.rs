@@ -286,6 +286,11 @@ impl Lots {
         self.close_where(too_long);
     }
 
+    /// Closes those that have been parked for so long. Returns how many.
+    pub fn close_idle(&self, idle: Duration) -> usize {
+        self.close_where(|_, since, now| now.since(since) >= idle)
+    }
+
     /// Closes all that are parked; from now on none is.
     pub fn close(&self) {
         self.rule.store(Arc::new(Rule::Stay));
@@ -299,12 +304,12 @@ impl Lots {
     }
 
     /// Closes those of which `goes` is true, by what is known of them, since when they are parked,
-    /// and the time now.
-    fn close_where(&self, goes: impl Fn(&Facts, Tick, Tick) -> bool) {
+    /// and the time now. Returns how many.
+    fn close_where(&self, goes: impl Fn(&Facts, Tick, Tick) -> bool) -> usize {
         if self.parked() == 0 {
-            return;
+            return 0;
         }
-        let now = Tick::now();
+        let (now, mut closed) = (Tick::now(), 0);
         for (index, lot) in self.lots.iter().enumerate() {
             let entering = lock(&lot.entering);
             let mut out = Vec::new();
@@ -318,8 +323,10 @@ impl Lots {
                 facts.is_some_and(|facts| goes(&facts, session.since, now))
             }));
             drop(entering);
+            closed += out.len();
             out.into_iter().for_each(Stream::close);
         }
+        closed
     }
 
     /// A connection out of its lot, for whoever is the first to want it.

@@ -18,7 +18,7 @@ pub use fail::failpoint;
 pub use hold::holding_signals;
 pub use manager::Manager;
 pub use wall::{
-    Connections, Crash, Death, Farewells, Kept, LeftThread, Outside, Predecessor, Resumed, Role,
-    SUSPECT_WORDS, ServerSeen, Successor, Suspect, Suspects, THREAD_WORDS, ThreadWords, Threads,
-    Upgraded, Wall, Wanted, enter, enter_with, wall,
+    CarryError, Connections, Crash, Death, Farewells, Kept, LeftThread, Outside, Predecessor,
+    Resumed, Role, SUSPECT_WORDS, ServerSeen, Successor, Suspect, Suspects, THREAD_WORDS,
+    ThreadWords, Threads, Upgraded, Wall, Wanted, enter, enter_with, wall,
 };

@@ -19,8 +19,10 @@ mod outside;
 mod resume;
 mod shed;
 mod suspects;
+mod text;
 mod threads;
 mod transfer;
+mod values;
 mod wish;
 
 pub use control::Role;
@@ -30,6 +32,7 @@ pub use resume::{Farewells, Resumed};
 pub use suspects::{SUSPECT_WORDS, Suspect, Suspects};
 pub use threads::{LeftThread, THREAD_WORDS, ThreadWords, Threads};
 pub use transfer::{Predecessor, Successor};
+pub use values::CarryError;
 
 use crate::{
     claims::{Claims, claims},
@@ -55,6 +58,7 @@ use std::{
         },
     },
 };
+use values::Values;
 
 /// The variable's value that turns the wall off.
 const OFF: &str = "off";
@@ -78,6 +82,9 @@ pub struct Wall {
     orphan: AtomicBool,
     /// Another server has taken this one's place.
     leaves: AtomicBool,
+    values: &'static Values,
+    /// Behind `values`; passed on by its number.
+    _values: OwnedFd,
 }
 
 /// Whether a program wants to have a wall.
@@ -237,12 +244,27 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     let listeners = control.listeners().collect::<Vec<_>>();
     let owned = |(slot, number)| Some((slot, descriptor::own(number)?));
     let listeners = listeners.into_iter().filter_map(owned).collect();
+    let memory = control.values().and_then(descriptor::own);
+    let memory = memory.ok_or_else(|| io::Error::other("no memory for values was inherited"))?;
+    let values = Values::open(memory.as_fd())?;
     let kit = Kit::new(control, claims())?;
     kit.clone_keeper()?;
     let (listeners, resumed) = (Mutex::new(listeners), Mutex::new(left.map(Resumed::from)));
     let before = if before == me { 0 } else { before };
     let (crash, orphan, leaves) = (Mutex::new(crash), Default::default(), Default::default());
-    Ok(Wall { control, kit, master, listeners, resumed, crash, before, orphan, leaves })
+    Ok(Wall {
+        control,
+        kit,
+        master,
+        listeners,
+        resumed,
+        crash,
+        before,
+        orphan,
+        leaves,
+        values,
+        _values: memory,
+    })
 }
 
 /// Goes on with the claims of the server before, if it left any that can be read. Else those begin
@@ -384,6 +406,32 @@ impl Wall {
     /// The server whose place this one takes, if there is one that may have connections.
     pub fn predecessor(&self) -> Option<Predecessor> {
         self.control.predecessor().and_then(descriptor::own).map(Predecessor::new)
+    }
+
+    /// A value that the application has carried over, with the version that it gave it: from
+    /// whichever server has written it, before a crash or an upgrade.
+    pub fn value(&self, name: &str) -> Option<(u32, Vec<u8>)> {
+        self.values.get(name)
+    }
+
+    /// Carries a value over to the servers that come after this one. It is there at once, whatever
+    /// becomes of this process; one that dies meanwhile leaves the value that was there.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, there are too many, or this server does not serve any more.
+    pub fn carry(&self, name: &str, version: u32, value: &[u8]) -> Result<(), CarryError> {
+        if self.leaves() {
+            return Err(CarryError::Superseded);
+        }
+        self.values.set(name, version, value)
+    }
+
+    /// Carries a value over no longer.
+    pub fn drop_value(&self, name: &str) {
+        if !self.leaves() {
+            self.values.remove(name);
+        }
     }
 
     /// Whether the end is meant.

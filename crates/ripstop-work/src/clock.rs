@@ -226,6 +226,13 @@ impl Registered {
         }
     }
 
+    /// How long it is until deadline `slot`, if it is set.
+    pub fn left(&self, slot: usize) -> Option<Duration> {
+        let at = self.deadlines.at[slot].load(Relaxed);
+        let now = self.clock.now.load(Relaxed);
+        (at != 0).then(|| Duration::from_millis(at.saturating_sub(now)))
+    }
+
     /// Whether deadline `slot` is set and has passed.
     pub fn passed(&self, slot: usize) -> bool {
         let at = self.deadlines.at[slot].load(Relaxed);
@@ -263,6 +270,10 @@ mod tests {
         for (now, passed) in [(1000, false), (1109, false), (1110, true), (9999, true)] {
             clock.now.store(now, Relaxed);
             assert_eq!(deadlines.passed(0), passed, "at {now}");
+            assert_eq!(
+                deadlines.left(0),
+                Some(Duration::from_millis(1110_u64.saturating_sub(now)))
+            );
         }
     }
 

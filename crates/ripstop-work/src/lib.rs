@@ -27,6 +27,7 @@ mod slots;
 mod supervision;
 mod sync;
 mod tasks;
+mod thrift;
 mod waiting;
 mod wall;
 mod watchdog;
@@ -46,6 +47,7 @@ pub use slot::{
 };
 pub use supervision::Surrender;
 pub use tasks::{Drained, Running};
+pub use thrift::Thrift;
 pub use wall::{Panicked, wall};
 pub use worker::{Ending, Worker};
 pub use workers::{List, Options, Workers, cpus};

@@ -1,7 +1,7 @@
 //! One worker: a runtime whose tasks share one active thread.
 
 use crate::{
-    Clock, Error, LoadCell, Queue, Routes, headroom,
+    Clock, Error, LoadCell, Queue, Routes, Thrift, headroom,
     plugging::plug,
     plugs::Plugs,
     slot::{RequestId, Seen, Slot, Subject},
@@ -118,6 +118,11 @@ impl Worker {
     /// Where faults are reported.
     pub fn tears(&self) -> &Tears {
         &self.common.tears
+    }
+
+    /// What connections do to save memory.
+    pub fn thrift(&self) -> &Thrift {
+        &self.common.thrift
     }
 
     /// The runtime that the worker's tasks run on.

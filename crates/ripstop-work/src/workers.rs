@@ -1,7 +1,7 @@
 //! All workers of a process, with the executors beside them and the watchdog over both.
 
 use crate::{
-    Drained, Ending, Error, Queue, Routes, Surrender, Worker,
+    Drained, Ending, Error, Queue, Routes, Surrender, Thrift, Worker,
     executors::Executors,
     panics,
     watchdog::{Bell, Watchdog},
@@ -97,6 +97,7 @@ pub(crate) struct Common {
     pub(crate) queue: Queue,
     pub(crate) routes: Arc<Routes>,
     pub(crate) tears: Tears,
+    pub(crate) thrift: Arc<Thrift>,
     /// All workers; they do not keep each other.
     pub(crate) list: Weak<ArcSwap<Vec<Arc<Worker>>>>,
 }
@@ -186,6 +187,28 @@ impl Workers {
         }
     }
 
+    /// Asks connections to save memory: idle ones to be parked at once, and those that have been
+    /// idle for longer than `idle_max` to end.
+    pub fn save_memory(&self, parks: bool, idle_max: Option<Duration>) {
+        if self.crew.common.thrift.set(parks, idle_max) {
+            self.crew.all().iter().for_each(|worker| worker.clock().wake_all());
+        }
+    }
+
+    /// Asks connections to give clients up soon that take nothing of what they are sent. Those that
+    /// have to look are told with each call.
+    pub fn hurry(&self, hurries: bool) {
+        self.crew.common.thrift.hurry(hurries);
+        if hurries {
+            self.crew.all().iter().for_each(|worker| worker.clock().wake_all());
+        }
+    }
+
+    /// What connections do to save memory.
+    pub fn thrift(&self) -> &Arc<Thrift> {
+        &self.crew.common.thrift
+    }
+
     /// Says in the log which requests hold threads of workers, so that nothing of them can be cut
     /// off: nobody waits for them any longer.
     pub fn list_as_cut(&self) {
@@ -234,7 +257,13 @@ impl Crew {
             executors: Executors::new(queue.clone(), bell.clone(), tears.clone()),
             options: options.clone(),
             bell,
-            common: Common { queue, routes, tears, list: Arc::downgrade(&list) },
+            common: Common {
+                queue,
+                routes,
+                tears,
+                thrift: Arc::default(),
+                list: Arc::downgrade(&list),
+            },
             list,
             parked: (0..options.workers.get()).map(|_| Arc::default()).collect(),
             retired: Mutex::default(),

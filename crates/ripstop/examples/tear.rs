@@ -11,7 +11,8 @@ use axum::{
 use clap::Parser;
 use futures_util::{StreamExt, stream};
 use ripstop::{
-    Handle, Lane, Listen, ListenError, ListenerOptions, Options, Outcome, Server, workers,
+    Handle, Lane, Listen, ListenError, ListenerOptions, MemoryCeiling, Options, Outcome, Running,
+    Server, workers,
 };
 use std::{
     convert::Infallible,
@@ -19,7 +20,7 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     thread,
     time::{Duration, Instant},
 };
@@ -39,6 +40,9 @@ struct Arguments {
     /// Spare threads of each worker.
     #[arg(long, default_value_t = 4)]
     spares: usize,
+    /// Milliseconds after which a poll is a stall.
+    #[arg(long, default_value_t = 20)]
+    stall: u64,
     /// Where handlers run: inline, queued or auto.
     #[arg(long, default_value_t)]
     lane: Lane,
@@ -57,7 +61,17 @@ struct Arguments {
     /// Milliseconds that a request is refused that was running at three crashes; 0 for never.
     #[arg(long, default_value_t = 300_000)]
     quarantine: u64,
+    /// Mebibytes of memory that it may use before connections give way. Default: 80 percent of
+    /// what it may have.
+    #[arg(long)]
+    memory: Option<u64>,
+    /// Mebibytes of responses that clients need not have taken. Default: 25 percent of that.
+    #[arg(long)]
+    buffered: Option<u64>,
 }
+
+/// Known when the server has started.
+static HANDLE: OnceLock<Handle> = OnceLock::new();
 
 /// `?ms=`
 #[derive(serde::Deserialize)]
@@ -100,6 +114,7 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     let workers = workers::Options {
         workers: arguments.workers.unwrap_or_else(ripstop::cpus),
         spares: arguments.spares,
+        stall: Duration::from_millis(arguments.stall),
         executors: arguments.executors.unwrap_or_else(ripstop::cpus),
         ..workers::Options::default()
     };
@@ -109,6 +124,12 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     options.timeouts.park = Some(Duration::from_millis(arguments.park));
     let quarantine = Duration::from_millis(arguments.quarantine);
     options.quarantine = Some(quarantine).filter(|quarantine| !quarantine.is_zero());
+    if let Some(mb) = arguments.memory {
+        options.memory = Some(MemoryCeiling::Bytes(mb << 20));
+    }
+    if let Some(mb) = arguments.buffered {
+        options.buffered = Some(MemoryCeiling::Bytes(mb << 20));
+    }
     options.listen = arguments.listen.iter().map(|at| listen(at)).collect::<Result<_, _>>()?;
     let server = Server::with_options(app(), options.clone());
     // There is no file to be read again: the same options are applied.
@@ -116,7 +137,13 @@ fn main() -> Result<ExitCode, ripstop::Error> {
         Ok(()) => log::info!("reloaded"),
         Err(err) => log::error!(err:%; "not reloaded"),
     };
-    Ok(match server.run_reloading(|_| {}, reload)? {
+    // How often it was counted is known to the server after this one.
+    let server = server.on_resume(|wall| {
+        let count = wall.value("count").and_then(|(_, value)| String::from_utf8(value).ok());
+        log::info!(count:?; "resumed");
+    });
+    let started = |running: &Running| drop(HANDLE.set(running.handle().clone()));
+    Ok(match server.run_reloading(started, reload)? {
         Outcome::Drained | Outcome::Cut(_) => ExitCode::SUCCESS,
         // EX_TEMPFAIL: it should be started again.
         Outcome::Surrendered(_) => ExitCode::from(75),
@@ -134,6 +161,8 @@ fn app() -> Router {
     Router::new()
         .route("/", get(|| async { "Hello, World!" }))
         .route("/pid", get(|| async { format!("pid {}", std::process::id()) }))
+        .route("/count", get(count))
+        .route("/counts", get(counts))
         .route("/panic", get(tear))
         .route("/panic-body", get(panic_body))
         .route("/wedge", get(wedge))
@@ -147,8 +176,38 @@ fn app() -> Router {
         .route("/abort-blocking", get(|| ripstop::blocking(|| -> &str { std::process::abort() })))
         .route("/segv", get(segv))
         .route("/alloc", get(alloc))
+        .route("/keep", get(keep))
         .route("/echo", post(|body: Body| async { body }))
-        .route("/stream", get(stream_kb))
+        .route("/stream", get(stream_kb::<1>))
+        .route("/pour", get(stream_kb::<64>))
+}
+
+/// What the server has counted, a word and a number in each line.
+async fn counts() -> String {
+    let Some(handle) = HANDLE.get() else { return String::new() };
+    let (connections, memory) = (handle.connections(), handle.memory());
+    format!(
+        "open {}\nparked {}\nrefused {}\nshort {}\nstep {}\nused {}\nroom {}\nclosed {}\nbuffered {}\ncut {}\n",
+        connections.open,
+        handle.parked(),
+        connections.refused.sum(),
+        connections.refused.memory,
+        memory.step as u8,
+        memory.used,
+        memory.room.unwrap_or(0),
+        memory.closed,
+        memory.buffered,
+        memory.cut,
+    )
+}
+
+/// Counts, through all servers.
+async fn count() -> Result<String, String> {
+    let wall = ripstop::wall::entered().ok_or("there is no wall")?;
+    let before = wall.value("count").and_then(|(_, value)| String::from_utf8(value).ok());
+    let count = before.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) + 1;
+    wall.carry("count", 1, count.to_string().as_bytes()).map_err(|err| err.to_string())?;
+    Ok(count.to_string())
 }
 
 async fn tear() -> &'static str {
@@ -234,7 +293,15 @@ async fn alloc(Query(size): Query<Size>) -> String {
     format!("{} bytes", block.len())
 }
 
-async fn stream_kb(Query(size): Query<Size>) -> Body {
-    let piece = Bytes::from_static(&[b'r'; 1024]);
-    Body::from_stream(stream::iter((0..size.kb).map(move |_| Ok::<_, Infallible>(piece.clone()))))
+/// Takes memory for ever, as an allocator does that keeps what was freed.
+async fn keep(Query(size): Query<Size>) -> String {
+    let block = black_box(vec![1u8; size.mb << 20].leak());
+    format!("{} bytes", block.len())
+}
+
+/// So many kibibytes in pieces of `PIECE`.
+async fn stream_kb<const PIECE: usize>(Query(size): Query<Size>) -> Body {
+    let piece = Bytes::from_static(&[b'r'; 64 << 10]).slice(..PIECE << 10);
+    let pieces = (0..size.kb / PIECE).map(move |_| Ok::<_, Infallible>(piece.clone()));
+    Body::from_stream(stream::iter(pieces))
 }

@@ -4,7 +4,7 @@
 use crate::{Error, Listen, ListenError, Options, crashes, reception::Door, reception::names};
 use arc_swap::ArcSwap;
 use ripstop_balance::NetworkRules;
-use ripstop_http::{Handler, Rules, Shared};
+use ripstop_http::{Buffers, Handler, Rules, Shared};
 use ripstop_net::{
     Address, Connections, Gate, Home, Inherited, Listener, ListenerConnections, Lots, Readmission,
     Refreshed, Tls, connections_by_descriptors,
@@ -26,6 +26,8 @@ pub(crate) struct Gates<S> {
     shared: Arc<ArcSwap<Shared>>,
     /// Looked at by each request.
     rules: Arc<Rules>,
+    /// What clients have not taken.
+    buffers: Arc<Buffers>,
     /// Looked at by each new connection.
     networks: Arc<ArcSwap<NetworkRules>>,
     connections: Arc<Connections>,
@@ -80,7 +82,8 @@ impl<S: Handler + Sync> Gates<S> {
         inherited: &Inherited,
     ) -> Result<Self, Error> {
         let rules = Arc::new(crashes::rules());
-        let shared = Arc::new(ArcSwap::from_pointee(options.shared(&rules)));
+        let buffers = Arc::default();
+        let shared = Arc::new(ArcSwap::from_pointee(options.shared(&rules, &buffers)));
         let networks = Arc::default();
         let possible = connections_by_descriptors();
         let connections = Connections::new(options.connection_limits(possible));
@@ -90,6 +93,7 @@ impl<S: Handler + Sync> Gates<S> {
             workers,
             shared,
             rules,
+            buffers,
             networks,
             connections,
             possible,
@@ -123,7 +127,7 @@ impl<S: Handler + Sync> Gates<S> {
         let closing = Closing::of(go);
         self.limit_connections(options);
         self.set_rules(options);
-        self.shared.store(Arc::new(options.shared(&self.rules)));
+        self.shared.store(Arc::new(options.shared(&self.rules, &self.buffers)));
         let tick = options.timeouts.tick();
         for worker in self.workers.list().iter() {
             worker.clock().set_tick(tick);
@@ -240,6 +244,11 @@ impl<S: Handler + Sync> Gates<S> {
     /// The connections of all listeners.
     pub(crate) fn connections(&self) -> &Arc<Connections> {
         &self.connections
+    }
+
+    /// What clients of all listeners have not taken.
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     /// The rules for requests.

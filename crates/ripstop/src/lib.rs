@@ -19,6 +19,7 @@ mod admin;
 mod crashes;
 mod error;
 mod gates;
+mod memory;
 mod options;
 mod reception;
 mod running;
@@ -27,19 +28,21 @@ mod signals;
 mod survival;
 
 pub use error::{Error, ListenError};
+pub use memory::{MemoryCeiling, MemoryCounts};
 pub use options::{Listen, Options};
 pub use running::{Handle, Outcome, Running};
 pub use server::Server;
 
 pub use ripstop_balance::{
-    Class, Lane, Network, NetworkRules, Networks, ParseNetworkError, Placement, Rate, Run,
+    Class, Lane, MemoryStep, Network, NetworkRules, Networks, ParseNetworkError, Placement, Rate,
+    Run,
 };
 pub use ripstop_files as files;
 pub use ripstop_http::{
     Body, BodyError, BoxError, Connection, Disconnect, Exceeded, Facts, Fingerprint,
     ForwardedField, Handler, LaneLayer, Laned, LanedFuture, Limits, Quarantine, Quarantined,
     RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture, Refusal, RequestId,
-    Timeouts, Tls, TrustedProxies, access,
+    Standing, Timeouts, Tls, TrustedProxies, access,
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{
@@ -63,8 +66,8 @@ pub mod workers {
 /// it first thing, so that this happens in the server alone.
 pub mod wall {
     pub use ripstop_survive::{
-        Connections, Death, Outside, Role, ServerSeen, Upgraded, Wall, Wanted, enter, enter_with,
-        wall as entered,
+        CarryError, Connections, Death, Outside, Role, ServerSeen, Upgraded, Wall, Wanted, enter,
+        enter_with, wall as entered,
     };
 
     /// The quarantine of a server that runs in another process, by the id of that or of its master.

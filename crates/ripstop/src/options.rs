@@ -1,7 +1,10 @@
 //! Everything that can be set about a server.
 
+use crate::MemoryCeiling;
 use ripstop_balance::{Lane, NetworkRules, Placement};
-use ripstop_http::{AccessLog, Disconnect, Limits, RateLimit, Rules, Timeouts, TrustedProxies};
+use ripstop_http::{
+    AccessLog, Buffers, Disconnect, Limits, RateLimit, Rules, Timeouts, TrustedProxies,
+};
 use ripstop_net::{Address, ConnectionLimits, ListenerOptions, TlsOptions};
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +34,17 @@ pub struct Options {
     /// clients have one address, behind a mobile network's NAT thousands have, and only the
     /// operator knows what is too many.
     pub connections_per_client: Option<usize>,
+    /// How much memory the process may use before connections give way: from seven eighths of it
+    /// on idle ones are parked at once; at it no more are busy than were when memory last grew, a
+    /// further one is answered as by [`Options::connections`]; at a sixteenth above idle ones are
+    /// closed, those first that have been idle for longest. 64 busy connections there may be in any
+    /// case. `None` for no ceiling. Default: 80 percent of what the process may have.
+    pub memory: Option<MemoryCeiling>,
+    /// How many bytes of responses there may be that clients have not taken, all together, in
+    /// percent of the ceiling of memory or in bytes: with more, clients that take nothing for two
+    /// seconds are reset, however long [`Timeouts::write`] is. `None` for no limit. Default: 25
+    /// percent.
+    pub buffered: Option<MemoryCeiling>,
     /// Whose connections are taken, by the address they come from, and with the PROXY protocol by
     /// that of the client in its header. Others are closed, in clear text with 403. Unix peers are
     /// not looked at, nor are connections of the admin listener. Default: everybody's.
@@ -74,6 +88,8 @@ impl Default for Options {
             limits: Limits::default(),
             connections: None,
             connections_per_client: None,
+            memory: Some(MemoryCeiling::Percent(80)),
+            buffered: Some(MemoryCeiling::Percent(25)),
             networks: NetworkRules::default(),
             trusted_proxies: TrustedProxies::default(),
             rate_limits: Vec::new(),
@@ -118,7 +134,11 @@ impl Options {
     }
 
     /// The part that each connection looks at.
-    pub(crate) fn shared(&self, rules: &Arc<Rules>) -> ripstop_http::Shared {
+    pub(crate) fn shared(
+        &self,
+        rules: &Arc<Rules>,
+        buffers: &Arc<Buffers>,
+    ) -> ripstop_http::Shared {
         let options = ripstop_http::Options {
             timeouts: self.timeouts,
             limits: self.limits,
@@ -126,7 +146,11 @@ impl Options {
             connect: self.connect,
             lane: self.lane,
         };
-        let (access, rules) = (self.access.clone(), rules.clone());
-        ripstop_http::Shared { options: Arc::new(options), access, rules }
+        ripstop_http::Shared {
+            options: Arc::new(options),
+            access: self.access.clone(),
+            rules: rules.clone(),
+            buffers: buffers.clone(),
+        }
     }
 }

@@ -213,7 +213,9 @@ impl<S: Handler + Sync> Readmission for Door<S> {
 
     fn parked_max(&self) -> Option<Duration> {
         let timeouts = self.shared.load().options.timeouts;
-        Some(timeouts.idle?.saturating_sub(timeouts.park?))
+        // Where memory is short, they are parked as soon as they are idle.
+        let before = if self.workers.thrift().parks() { Duration::ZERO } else { timeouts.park? };
+        Some(timeouts.idle?.saturating_sub(before))
     }
 }
 

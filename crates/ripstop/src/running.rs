@@ -4,10 +4,11 @@
 //! after certificates, gives the leases of stuck workers to others, and carries out the end.
 
 use crate::{
-    Address, Error, Options, RouteState, Tears,
+    Address, Error, MemoryCounts, Options, RouteState, Tears,
     admin::{self, AdminGate},
     crashes::{self, Crashed},
     gates::{Closing, Gates, refresh},
+    memory::{Gauge, Memory, Reach},
     signals::{Asked, Signals},
     survival::{Echoes, Guardian, Survival, Wish},
 };
@@ -104,6 +105,7 @@ pub struct Handle {
     connections: Arc<Connections>,
     lots: Arc<Lots>,
     rules: Arc<Rules>,
+    memory: Arc<Gauge>,
     tears: Tears,
 }
 
@@ -162,6 +164,11 @@ impl Handle {
     /// Has requests of this fingerprint be handled again; false if nothing was known of them.
     pub fn lift(&self, fingerprint: Fingerprint) -> bool {
         self.rules.quarantine().is_some_and(|quarantine| quarantine.lift(fingerprint))
+    }
+
+    /// How far memory is from its ceiling, and what was done for it.
+    pub fn memory(&self) -> MemoryCounts {
+        self.memory.counts()
     }
 
     /// What each of the rate limits has done.
@@ -255,6 +262,9 @@ impl Running {
         let (gates, admin) = both(gates, admin)?;
         let unclaimed = if guardian.wall().is_some() { gates.resume() } else { 0 };
         let (connections, rules) = (gates.connections().clone(), gates.rules().clone());
+        let mut memory = Memory::new(&workers, gates.buffers());
+        memory.set(options.memory, options.buffered);
+        let gauge = memory.gauge().clone();
         let (stage, stages) = watch::channel(Stage::Serving);
         let (apply, applies) = mpsc::channel(1);
         let (listening, addresses) = watch::channel(Vec::new());
@@ -274,6 +284,7 @@ impl Running {
             stages,
             applies,
             listening,
+            memory,
             survival,
         };
         main.announce();
@@ -281,8 +292,18 @@ impl Running {
         main.health.ready();
         let builder = thread::Builder::new().name("rip-main".into());
         let thread = builder.spawn(move || runtime.block_on(main.run())).map_err(Error::Main)?;
-        let handle =
-            Handle { stage, apply, addresses, queue, routes, connections, lots, rules, tears };
+        let handle = Handle {
+            stage,
+            apply,
+            addresses,
+            queue,
+            routes,
+            connections,
+            lots,
+            rules,
+            memory: gauge,
+            tears,
+        };
         Ok(Self { handle, main: Some(thread) })
     }
 
@@ -452,6 +473,7 @@ struct Main<S> {
     stages: watch::Receiver<Stage>,
     applies: mpsc::Receiver<Apply>,
     listening: watch::Sender<Vec<(Arc<str>, Address)>>,
+    memory: Memory,
     survival: Survival,
 }
 
@@ -482,6 +504,7 @@ impl<S: Handler + Sync> Main<S> {
         let mut look = interval(TLS_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refreshing = None;
+        let mut memory = interval(Duration::from_secs(1));
         let mut sweep = interval(self.options.timeouts.sweep());
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -501,6 +524,7 @@ impl<S: Handler + Sync> Main<S> {
                 _ = sweep.tick() => {
                     self.lots.sweep();
                 }
+                _ = memory.tick() => memory.reset_after(self.look_at_memory()),
                 _ = watchdog.tick() => {
                     self.workers.look_after_watchdog();
                     // Where all were stuck, nobody could take over.
@@ -514,6 +538,16 @@ impl<S: Handler + Sync> Main<S> {
                 () = ended(&mut refreshing), if refreshing.is_some() => refreshing = None,
             }
         }
+    }
+
+    /// Looks at the memory, and does what follows. Returns when to look again.
+    fn look_at_memory(&mut self) -> Duration {
+        self.memory.look(Reach {
+            workers: &self.workers,
+            lots: &self.lots,
+            connections: self.gates.connections(),
+            idle: self.options.timeouts.idle,
+        })
     }
 
     /// Looks at certificate files, on an executor: the disk may take its time. Where the queue is
@@ -547,6 +581,7 @@ impl<S: Handler + Sync> Main<S> {
                 total = refused.total - told.total,
                 listener = refused.listener - told.listener,
                 client = refused.client - told.client,
+                memory = refused.memory - told.memory,
                 descriptors = refused.descriptors - told.descriptors,
                 open = counts.open,
                 limit = counts.limit;
@@ -560,6 +595,7 @@ impl<S: Handler + Sync> Main<S> {
     async fn apply(&mut self, options: Options) -> Result<(), Error> {
         let closing = self.gates.apply(&options, &self.inherited)?;
         self.options = options;
+        self.memory.set(self.options.memory, self.options.buffered);
         self.announce();
         closing.wait(CLOSE_PATIENCE).await;
         Ok(())

@@ -8,8 +8,8 @@ use crate::{
 };
 use ripstop_http::Handler;
 use ripstop_net::{Inherited, ListenerOptions};
-use ripstop_survive::Wanted;
-use std::{future::Future, sync::Arc};
+use ripstop_survive::{Wall, Wanted};
+use std::{fmt, future::Future, sync::Arc};
 
 /// A server that has not started yet.
 ///
@@ -32,6 +32,16 @@ pub struct Server<S> {
     faults: Vec<ListenError>,
     tears: Tears,
     wanted: Wanted,
+    resumes: Hook,
+}
+
+/// What an application does when its server is not the first.
+struct Hook(Option<Box<dyn FnOnce(&'static Wall) + Send>>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hook").field(&self.0.is_some()).finish()
+    }
 }
 
 impl<S: Handler + Sync> Server<S> {
@@ -43,7 +53,8 @@ impl<S: Handler + Sync> Server<S> {
     /// A server of `service` with these options.
     pub fn with_options(service: S, options: Options) -> Self {
         let (inherited, faults, tears) = (Inherited::default(), Vec::new(), Tears::new());
-        Self { service, options, inherited, faults, tears, wanted: Wanted::Yes }
+        let (wanted, resumes) = (Wanted::Yes, Hook(None));
+        Self { service, options, inherited, faults, tears, wanted, resumes }
     }
 
     /// Listens on one more address, in clear text: `127.0.0.1:8080`, `[::1]:80`, `:8080`,
@@ -87,6 +98,15 @@ impl<S: Handler + Sync> Server<S> {
         self
     }
 
+    /// Calls `hook` where the server goes on for another one, after a crash or as an upgrade, before
+    /// anything is accepted: what the application wants to carry over is in [`Wall::value`], if it
+    /// was put there by [`Wall::carry`]. In an upgrade the server before still serves at that time.
+    #[must_use]
+    pub fn on_resume(mut self, hook: impl FnOnce(&'static Wall) + Send + 'static) -> Self {
+        self.resumes = Hook(Some(Box::new(hook)));
+        self
+    }
+
     /// Binds everything and begins to serve, on threads of its own. Works inside and outside of
     /// another runtime.
     ///
@@ -97,9 +117,13 @@ impl<S: Handler + Sync> Server<S> {
         self.start_behind(&Arc::new(Guardian::Nobody))
     }
 
-    fn start_behind(self, guardian: &Arc<Guardian>) -> Result<Running, Error> {
+    fn start_behind(mut self, guardian: &Arc<Guardian>) -> Result<Running, Error> {
         if !self.faults.is_empty() {
             return Err(Error::Listen(self.faults));
+        }
+        let resumed = guardian.wall().filter(|wall| wall.generation() > 1);
+        if let (Some(wall), Some(hook)) = (resumed, self.resumes.0.take()) {
+            hook(wall);
         }
         Running::start(self.service, self.options, self.inherited, self.tears, guardian)
     }

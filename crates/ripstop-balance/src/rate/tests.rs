@@ -19,7 +19,7 @@ fn check(requests: u32, burst: u32, table: &[(u64, u64)]) {
     let mut rates = RateTable::new(rate(requests, ms(1000), burst), 8);
     for &(now, wait) in table {
         let expected = if wait == 0 { Ok(()) } else { Err(ms(wait)) };
-        assert_eq!(rates.take(1, ms(now)), expected, "at {now} of {table:?}");
+        assert_eq!(rates.take(1, ms(now)).map(drop), expected, "at {now} of {table:?}");
     }
 }
 
@@ -53,28 +53,28 @@ fn a_clock_that_goes_back_a_little_counts_as_no_time_passed() {
 fn the_wait_is_exact_to_the_nanosecond() {
     let mut rates = RateTable::new(rate(3, Duration::from_secs(1), 1), 8);
     let interval = Duration::from_nanos(333_333_334);
-    assert_eq!(rates.take(1, ms(0)), Ok(()));
+    assert_eq!(rates.take(1, ms(0)).map(drop), Ok(()));
     assert_eq!(rates.take(1, ms(0)), Err(interval));
     assert_eq!(rates.take(1, interval - Duration::from_nanos(1)), Err(Duration::from_nanos(1)));
-    assert_eq!(rates.take(1, interval), Ok(()));
+    assert_eq!(rates.take(1, interval).map(drop), Ok(()));
 }
 
 #[test]
 fn nothing_overflows_at_the_ends_of_numbers() {
     let mut rates = RateTable::new(rate(1, Duration::MAX, u32::MAX), 8);
-    assert_eq!(rates.take(1, Duration::MAX), Ok(()));
-    assert_eq!(rates.take(1, ms(0)), Ok(()));
+    assert_eq!(rates.take(1, Duration::MAX).map(drop), Ok(()));
+    assert_eq!(rates.take(1, ms(0)).map(drop), Ok(()));
     let mut rates = RateTable::new(rate(u32::MAX, Duration::ZERO, 1), 8);
-    assert_eq!(rates.take(1, ms(0)), Ok(()));
-    assert_eq!(rates.take(1, Duration::from_nanos(1)), Ok(()));
+    assert_eq!(rates.take(1, ms(0)).map(drop), Ok(()));
+    assert_eq!(rates.take(1, Duration::from_nanos(1)).map(drop), Ok(()));
 }
 
 #[test]
 fn a_key_that_has_passed_gives_way_and_one_that_has_not_does_not() {
     let mut rates = RateTable::new(rate(1, ms(1000), 1), 2);
-    assert_eq!(rates.take(1, ms(0)), Ok(()));
-    assert_eq!(rates.take(2, ms(500)), Ok(()));
-    assert_eq!(rates.take(3, ms(1000)), Ok(()));
+    assert_eq!(rates.take(1, ms(0)).map(drop), Ok(()));
+    assert_eq!(rates.take(2, ms(500)).map(drop), Ok(()));
+    assert_eq!(rates.take(3, ms(1000)).map(drop), Ok(()));
     assert_eq!(rates.len(), 2);
     assert_eq!(rates.take(2, ms(1000)), Err(ms(500)));
     assert_eq!(rates.take(3, ms(1000)), Err(ms(1000)));
@@ -84,12 +84,12 @@ fn a_key_that_has_passed_gives_way_and_one_that_has_not_does_not() {
 fn strangers_share_a_cell_and_those_who_are_known_do_not_notice() {
     let mut rates = RateTable::new(rate(1, ms(1000), 2), 1);
     let strangers = STRANGERS as u64;
-    assert_eq!(rates.take(1, ms(0)), Ok(()));
-    assert_eq!(rates.take(strangers, ms(0)), Ok(()));
-    assert_eq!(rates.take(2 * strangers, ms(0)), Ok(()));
+    assert_eq!(rates.take(1, ms(0)).map(drop), Ok(()));
+    assert_eq!(rates.take(strangers, ms(0)).map(drop), Ok(()));
+    assert_eq!(rates.take(2 * strangers, ms(0)).map(drop), Ok(()));
     assert_eq!(rates.take(3 * strangers, ms(0)), Err(ms(1000)));
-    assert_eq!(rates.take(strangers + 2, ms(0)), Ok(()), "another cell");
-    assert_eq!(rates.take(1, ms(0)), Ok(()));
+    assert_eq!(rates.take(strangers + 2, ms(0)).map(drop), Ok(()), "another cell");
+    assert_eq!(rates.take(1, ms(0)).map(drop), Ok(()));
     assert_eq!(rates.take(1, ms(0)), Err(ms(1000)));
 }
 
@@ -97,12 +97,12 @@ fn strangers_share_a_cell_and_those_who_are_known_do_not_notice() {
 fn who_was_a_stranger_brings_what_was_used_up() {
     let mut rates = RateTable::new(rate(1, ms(1000), 2), 1);
     let stranger = STRANGERS as u64;
-    assert_eq!(rates.take(1, ms(0)), Ok(()));
-    assert_eq!(rates.take(stranger, ms(900)), Ok(()));
-    assert_eq!(rates.take(stranger, ms(900)), Ok(()));
+    assert_eq!(rates.take(1, ms(0)).map(drop), Ok(()));
+    assert_eq!(rates.take(stranger, ms(900)).map(drop), Ok(()));
+    assert_eq!(rates.take(stranger, ms(900)).map(drop), Ok(()));
     // There is room from here on.
     assert_eq!(rates.take(stranger, ms(1000)), Err(ms(900)));
-    assert_eq!(rates.take(stranger, ms(1900)), Ok(()));
+    assert_eq!(rates.take(stranger, ms(1900)).map(drop), Ok(()));
     assert_eq!(rates.places.keys().copied().collect::<Vec<_>>(), [stranger]);
     assert_eq!(rates.take(stranger, ms(1900)), Err(ms(1000)));
 }
@@ -121,9 +121,9 @@ fn keys_that_are_made_up_never_grow_the_table() {
 #[test]
 fn a_table_that_was_large_gives_its_memory_back() {
     let mut rates = RateTable::new(rate(1, ms(1000), 1), 100_000);
-    (0..100_000).for_each(|key| assert_eq!(rates.take(key, ms(0)), Ok(())));
+    (0..100_000).for_each(|key| assert_eq!(rates.take(key, ms(0)).map(drop), Ok(())));
     assert_eq!(rates.len(), 100_000);
-    (100_000..200_000).for_each(|key| assert_eq!(rates.take(key, ms(key)), Ok(())));
+    (100_000..200_000).for_each(|key| assert_eq!(rates.take(key, ms(key)).map(drop), Ok(())));
     assert!(rates.len() < 2_000, "{}", rates.len());
     assert!(rates.entries.capacity() <= 8_000, "{}", rates.entries.capacity());
 }
@@ -155,7 +155,7 @@ fn no_window_has_more_than_the_burst_and_the_rate() {
             now += below(rate.interval() / 8 + 2);
             let key = below(6);
             match rates.take(key * STRANGERS as u64 / 2, Duration::from_nanos(now)) {
-                Ok(()) => admitted[key as usize].push(now),
+                Ok(_) => admitted[key as usize].push(now),
                 Err(wait) => {
                     assert!(!wait.is_zero());
                     waits += 1;
@@ -179,4 +179,20 @@ fn a_key_alone_gets_all_that_its_rate_allows() {
         // Three at once, then one each interval; fifty of them.
         assert!((51..=53).contains(&admitted.count()), "seed {seed}");
     }
+}
+
+#[test]
+fn what_is_left_is_what_may_come_at_once() {
+    // Two a second, four at once.
+    let (two, four) = (NonZeroU32::new(2).unwrap(), NonZeroU32::new(4).unwrap());
+    let rate = Rate { requests: two, window: Duration::from_secs(1), burst: four };
+    let mut rates = RateTable::new(rate, 10);
+    let mut left = |now| rates.take(1, ms(now)).map(|left| (left.requests, left.whole_in));
+    assert_eq!(left(0), Ok((3, ms(500))));
+    assert_eq!(left(0), Ok((2, ms(1000))));
+    assert_eq!(left(250), Ok((1, ms(1250))));
+    assert_eq!(left(250), Ok((0, ms(1750))));
+    assert_eq!(left(250), Err(ms(250)));
+    assert_eq!(left(500), Ok((0, ms(2000))));
+    assert_eq!(left(10_000), Ok((3, ms(500))));
 }

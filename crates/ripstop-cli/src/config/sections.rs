@@ -6,7 +6,7 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
-use ripstop::{Lane, Placement};
+use ripstop::{Lane, MemoryCeiling, Placement};
 use serde_json::{Value as Json, json};
 
 use super::fault::Place;
@@ -15,6 +15,7 @@ use super::kind::{
 };
 use super::listen::{Address, CONNECTIONS_MAX, address};
 use super::reader::Table;
+use super::unit;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -195,9 +196,29 @@ pub(crate) struct Limits {
     pub(crate) connections_per_client: Option<usize>,
     /// Most TLS handshakes of a listener at a time.
     pub(crate) handshakes: usize,
+    /// Memory that the process may use before connections give way.
+    pub(crate) memory: Option<MemoryCeiling>,
+    /// Bytes of responses that clients need not have taken.
+    pub(crate) buffered: Option<MemoryCeiling>,
     /// Memory for files that are asked for often, bytes.
     pub(crate) file_cache: usize,
 }
+
+const MEMORY: Parsed<MemoryCeiling> = Parsed {
+    expected: "a share from \"1%\" to \"100%\" or a size such as \"512 MiB\"",
+    parse: |text| {
+        let share = |text: &str| text.trim().parse().ok().filter(|share| (1..=100).contains(share));
+        let ceiling = match text.trim().strip_suffix('%') {
+            Some(text) => share(text).map(MemoryCeiling::Percent),
+            None => unit::parse_size(text).filter(|bytes| *bytes >= MIB).map(MemoryCeiling::Bytes),
+        };
+        ceiling.ok_or_else(|| format!("{text:?} is neither a share nor a size of at least 1 MiB"))
+    },
+    show: |ceiling| match ceiling {
+        MemoryCeiling::Percent(share) => format!("{share}%"),
+        MemoryCeiling::Bytes(bytes) => unit::show_size(*bytes),
+    },
+};
 
 impl Limits {
     /// Reads the section.
@@ -223,6 +244,24 @@ impl Limits {
                 1024,
                 "Most TLS handshakes of a listener at a time; more wait, within their timeout.",
             ) as usize,
+            memory: table.field(
+                "memory",
+                &OrOff(MEMORY),
+                Some(MemoryCeiling::Percent(80)),
+                "Memory that the process may use, a share of what the machine has, or its control \
+                 group allows, or a size. From seven eighths of it on idle connections are parked \
+                 at once; at it no more are busy than were when memory last grew, at least 64, and \
+                 more are refused; a sixteenth above it idle ones are closed when it grows, those \
+                 first that have been idle for longest.",
+            ),
+            buffered: table.field(
+                "buffered",
+                &OrOff(MEMORY),
+                Some(MemoryCeiling::Percent(25)),
+                "Bytes of responses that clients have not taken, of all of them together, a share of \
+                 `limits.memory` or a size. With more, clients that take nothing for two seconds \
+                 are reset.",
+            ),
             file_cache: whole_usize(table.field(
                 "file_cache",
                 &Size(0, 64 * GIB),

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use ripstop::MemoryCeiling;
+
 use super::*;
 
 /// Parses `text` as the file `f`.
@@ -127,6 +129,27 @@ fn bad_units_and_bounds_say_what_is_right() {
          not \"1 MiB\"",
             "f:3:8: limits.body must be a size from \"0 B\" to \"1024 GiB\" (units B, KiB, MiB, \
          GiB), or \"off\", not true",
+        ],
+    );
+}
+
+#[test]
+fn memory_is_a_share_a_size_or_off() {
+    let ceilings = |memory: &str, buffered: &str| {
+        let text = format!("[limits]\nmemory = \"{memory}\"\nbuffered = \"{buffered}\"\n");
+        let limits = parsed(&text).unwrap().limits;
+        (limits.memory, limits.buffered)
+    };
+    let (percent, bytes) = (MemoryCeiling::Percent, MemoryCeiling::Bytes);
+    assert_eq!(ceilings("80%", "25 %"), (Some(percent(80)), Some(percent(25))));
+    assert_eq!(ceilings("512 MiB", "off"), (Some(bytes(512 << 20)), None));
+    check(
+        "[limits]\nmemory = \"101%\"\nbuffered = \"1 KiB\"\n",
+        &[
+            "f:2:10: limits.memory must be a share from \"1%\" to \"100%\" or a size such as \
+             \"512 MiB\", or \"off\", not \"101%\"",
+            "f:3:12: limits.buffered must be a share from \"1%\" to \"100%\" or a size such as \
+             \"512 MiB\", or \"off\", not \"1 KiB\"",
         ],
     );
 }

@@ -31,7 +31,10 @@ fn a_route_has_its_own_rate_which_a_reload_goes_on_counting() {
     let home = Home::new();
     let mut server = home.serve(&limited(2, ""));
     let mut client = server.connect();
-    assert_eq!([status(&mut client, "/login"), status(&mut client, "/login")], [200, 200]);
+    let admitted = client.get("/login").unwrap();
+    assert_eq!(admitted.header("ratelimit"), Some("\"login\";r=1;t=60"));
+    assert_eq!(admitted.header("ratelimit-policy"), Some("\"login\";q=60;w=3600"));
+    assert_eq!([admitted.status(), status(&mut client, "/login")], [200, 200]);
     let refused = client.get("/login").unwrap();
     assert_eq!(refused.status(), 429);
     assert_eq!(refused.header("retry-after"), Some("60"));

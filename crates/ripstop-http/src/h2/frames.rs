@@ -74,6 +74,9 @@ impl<I> Frames<I> {
         if self.flood.over().is_some() {
             return outcome;
         }
+        if let Poll::Ready(Ok(written)) = outcome {
+            self.conn.held.sub(written);
+        }
         self.writes.wrote(&self.conn.progress, outcome, |&bytes| bytes)
     }
 
@@ -200,7 +203,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Frames<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        if outcome.is_ready() && self.conn.owes_nothing() {
+            // Streams that were reset took with them what they had.
+            self.conn.held.clear();
+        }
+        outcome
     }
 
     /// hyper has written all it had.

@@ -1,13 +1,13 @@
 //! A rate limit for a part of an application, as a tower layer.
 
-use super::{Exceeded, RateCounts, RateLimit, RateLimiter};
+use super::{Exceeded, RateCounts, RateLimit, RateLimiter, Standing};
 use crate::Facts;
 use http::{Request, Response};
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -76,7 +76,7 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let client = request.extensions().get::<Facts>().and_then(Facts::client);
         let run = match self.limiter.check(client, request.headers()) {
-            Ok(()) => Run::Called { future: self.inner.call(request) },
+            Ok(standing) => Run::Called { future: self.inner.call(request), standing },
             Err(exceeded) => Run::Refused { exceeded: Some(exceeded) },
         };
         RatedFuture { run }
@@ -101,7 +101,7 @@ pin_project_lite::pin_project! {
     #[derive(Debug)]
     enum Run<F> {
         /// The service was called.
-        Called { #[pin] future: F },
+        Called { #[pin] future: F, standing: Option<Standing> },
         /// It was not, for that would have been too soon.
         Refused { exceeded: Option<Exceeded> },
     }
@@ -116,7 +116,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().run.project() {
-            RunProjected::Called { future } => future.poll(cx),
+            RunProjected::Called { future, standing } => {
+                let mut answered = ready!(future.poll(cx));
+                if let (Ok(response), Some(standing)) = (&mut answered, standing.take()) {
+                    standing.tell(response.headers_mut());
+                }
+                Poll::Ready(answered)
+            }
             RunProjected::Refused { exceeded } => {
                 let exceeded = exceeded.take().expect("a future is not polled after its end");
                 Poll::Ready(Ok(exceeded.response()))

@@ -30,6 +30,22 @@ fn as_many_as_may_be_in_all_have_a_place_and_the_next_when_one_has_gone() {
 }
 
 #[test]
+fn no_more_than_there_is_room_for_while_memory_is_short() {
+    let all = Connections::new(NONE);
+    let listener = all.listener("main".into(), None);
+    let held = [(); 3].map(|()| listener.ticket().unwrap());
+    all.leave_room(Some(3));
+    assert_eq!(listener.ticket().unwrap_err(), Full::Memory);
+    all.leave_room(Some(4));
+    let held = (held, listener.ticket().unwrap());
+    assert_eq!(listener.ticket().unwrap_err(), Full::Memory);
+    all.leave_room(None);
+    drop((held, listener.ticket().unwrap()));
+    let counts = all.counts();
+    assert_eq!((counts.open, counts.refused.memory, counts.refused.sum()), (0, 2, 2));
+}
+
+#[test]
 fn a_full_listener_takes_no_place_from_others() {
     let all = Connections::new(ConnectionLimits { total: 2, ..NONE });
     let (one, two) = (all.listener("one".into(), Some(1)), all.listener("two".into(), None));

@@ -5,7 +5,7 @@
 //! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
 //! of the server's table, which the keeper shares and the next server inherits.
 
-use super::{suspects::Suspects, threads::Threads, wish::Wish};
+use super::{suspects::Suspects, text::Text, threads::Threads, wish::Wish};
 use crate::clock::{Clock, uptime};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
@@ -16,7 +16,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
     sync::atomic::{
-        AtomicI32, AtomicU8, AtomicU32, AtomicU64,
+        AtomicI32, AtomicU32, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
 };
@@ -79,6 +79,8 @@ pub(crate) struct Control {
     socket: AtomicI32,
     /// The number of the socket over which the server before hands its connections over, plus one.
     predecessor: AtomicI32,
+    /// The number of the memory for values, plus one.
+    values: AtomicI32,
     /// Why the program could not be executed: the number of the error, or 0.
     failed: AtomicI32,
     /// Not 0: a server has died at a [`failpoint`](crate::failpoint).
@@ -122,8 +124,7 @@ struct Given {
 struct Slot {
     /// Its number plus one; 0 if the slot is free. Written last.
     number: AtomicI32,
-    length: AtomicU32,
-    key: [AtomicU8; KEY],
+    key: Text<KEY>,
 }
 
 impl Control {
@@ -299,6 +300,14 @@ impl Control {
         self.generation.load(Relaxed)
     }
 
+    pub(super) fn values(&self) -> Option<RawFd> {
+        self.values.load(Acquire).checked_sub(1).filter(|number| *number >= 0)
+    }
+
+    pub(super) fn set_values(&self, number: RawFd) {
+        self.values.store(number + 1, Release);
+    }
+
     /// The program cannot be executed.
     pub(super) fn fail(&self, errno: i32) {
         self.failed.store(errno, Release);
@@ -350,10 +359,7 @@ impl Control {
         let Some(slot) = self.listeners.get(index).filter(|_| key.len() <= KEY) else {
             return false;
         };
-        for (place, byte) in slot.key.iter().zip(key) {
-            place.store(*byte, Relaxed);
-        }
-        slot.length.store(u32::try_from(key.len()).unwrap_or(0), Relaxed);
+        slot.key.write(key);
         slot.number.store(number + 1, Release);
         true
     }
@@ -377,10 +383,7 @@ impl Control {
 
     /// What a listener is known by.
     pub(super) fn key(&self, index: usize) -> String {
-        let slot = &self.listeners[index];
-        let length = slot.length.load(Relaxed) as usize;
-        let bytes: Vec<_> = slot.key.iter().take(length).map(|b| b.load(Relaxed)).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&self.listeners[index].key.read()).into_owned()
     }
 }
 

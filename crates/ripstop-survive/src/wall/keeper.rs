@@ -159,10 +159,11 @@ impl Kit {
         // not know the call, what an application's libraries forgot stays open.
         unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
         let control = self.control;
-        let known = [control.memory(), control.claims(), control.socket(), control.predecessor()];
+        let known = [control.memory(), control.claims(), control.socket()];
+        let known = known.into_iter().chain([control.predecessor(), control.values()]);
         let listeners = control.listeners().map(|(_, number)| number);
         let claimed = self.claims.into_iter().flat_map(Claims::alive);
-        let all = known.into_iter().flatten().chain(control.given()).chain(listeners);
+        let all = known.flatten().chain(control.given()).chain(listeners);
         for number in all.chain(claimed) {
             stay_open(number, true);
         }

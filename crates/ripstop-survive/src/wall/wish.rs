@@ -1,11 +1,12 @@
 //! What an operator asks of the master, and what became of it: a part of the control memory that
 //! another process of the same user can map.
 
+use super::text::Text;
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
     sync::atomic::{
-        AtomicU8, AtomicU32,
+        AtomicU32,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
     time::Duration,
@@ -65,14 +66,6 @@ pub(super) struct Wish {
     reason: Text<REASON>,
 }
 
-/// Bytes of a text; the writer has them to itself.
-#[derive(Debug)]
-#[repr(C)]
-struct Text<const MOST: usize> {
-    length: AtomicU32,
-    bytes: [AtomicU8; MOST],
-}
-
 impl Wish {
     pub(super) fn stage(&self) -> Stage {
         Stage::of(self.stage.load(Acquire))
@@ -118,21 +111,5 @@ impl Wish {
 
     pub(super) fn reason(&self) -> String {
         String::from_utf8_lossy(&self.reason.read()).into_owned()
-    }
-}
-
-impl<const MOST: usize> Text<MOST> {
-    /// As much of it as there is room for.
-    fn write(&self, bytes: &[u8]) {
-        let length = bytes.len().min(MOST);
-        for (place, byte) in self.bytes.iter().zip(&bytes[..length]) {
-            place.store(*byte, Relaxed);
-        }
-        self.length.store(u32::try_from(length).unwrap_or(0), Release);
-    }
-
-    fn read(&self) -> Vec<u8> {
-        let length = self.length.load(Acquire) as usize;
-        self.bytes.iter().take(length).map(|byte| byte.load(Relaxed)).collect()
     }
 }

@@ -55,18 +55,24 @@ impl Upgrade {
         old
     }
 
-    /// Why it has ended without ever having served, in words; `None` if it goes on.
+    /// Why it has ended, in words; `None` if another one goes on for it, as it has served for a moment.
     pub(super) fn bury(&mut self, pid: Pid, status: i32) -> Option<String> {
-        let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
-        match (self.ward.bury(pid, status), signal) {
-            (Fate::GoesOn, _) => None,
-            (_, Some(signal)) => Some(format!("it was killed by signal {signal} before it served")),
-            (Fate::Ended(code), None) => Some(match self.ward.control.failure() {
-                Some(err) => format!("it cannot be executed: {err}"),
-                None => format!("it ended with exit code {code} before it served"),
-            }),
-            (Fate::Lost, None) => Some("it ended before it served".to_owned()),
+        let control = self.ward.control;
+        if control.was_ready() {
+            let goes_on = matches!(self.ward.bury(pid, status), Fate::GoesOn);
+            return (!goes_on).then(|| "it ended as soon as it served".to_owned());
         }
+        // Its keeper ends, too.
+        control.plan();
+        Some(match control.failure() {
+            Some(err) => format!("it cannot be executed: {err}"),
+            None if libc::WIFSIGNALED(status) => {
+                format!("it was killed by signal {} before it served", libc::WTERMSIG(status))
+            }
+            None => {
+                format!("it ended with exit code {} before it served", libc::WEXITSTATUS(status))
+            }
+        })
     }
 
     /// Ends what was started.

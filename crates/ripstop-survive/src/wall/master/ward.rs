@@ -8,6 +8,7 @@ use crate::wall::{
     control::{Control, now},
     descriptor::stay_open,
     launch::Launch,
+    values::Values,
 };
 use rustix::{
     event::{Timespec, poll},
@@ -20,6 +21,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr::null_mut,
+    rc::Rc,
     sync::atomic::Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -39,6 +41,8 @@ const KEEPER_MS: u64 = 1000;
 pub(super) struct Ward {
     pub(super) control: &'static Control,
     memory: OwnedFd,
+    /// The values that all servers share.
+    values: Rc<OwnedFd>,
     launch: Launch,
     /// To the server; closed at its other end when there is none.
     socket: Option<OwnedFd>,
@@ -70,11 +74,17 @@ pub(super) enum Fate {
 impl Ward {
     /// The first one.
     pub(super) fn new(memory: OwnedFd, control: &'static Control) -> io::Result<Self> {
+        Self::with(memory, control, Rc::new(Values::create()?))
+    }
+
+    fn with(memory: OwnedFd, control: &'static Control, values: Rc<OwnedFd>) -> io::Result<Self> {
         control.set_memory(memory.as_raw_fd());
+        control.set_values(values.as_raw_fd());
         let launch = Launch::again(&place(&memory))?;
         Ok(Self {
             control,
             memory,
+            values,
             launch,
             socket: None,
             held: Vec::new(),
@@ -95,7 +105,7 @@ impl Ward {
         let held = self.held.iter().map(Held::duplicate).collect::<io::Result<_>>()?;
         let launch = Launch::again(&place(&memory))?.of(path)?;
         let (from, to) = listeners::socket_pair(listeners::Waits::Yes)?;
-        let mut next = Self::new(memory, control)?;
+        let mut next = Self::with(memory, control, self.values.clone())?;
         (next.held, next.launch, next.predecessor) = (held, launch, Some(from));
         Ok((next, to))
     }
@@ -137,7 +147,8 @@ impl Ward {
     fn become_server(&self, socket: &OwnedFd, common: &Common) -> ! {
         let control = self.control;
         let memory = Some(self.memory.as_raw_fd());
-        let known = [memory, Some(socket.as_raw_fd()), control.predecessor()];
+        let values = Some(self.values.as_raw_fd());
+        let known = [memory, Some(socket.as_raw_fd()), control.predecessor(), values];
         let held = self.held.iter().map(Held::number);
         for number in known.into_iter().flatten().chain(control.given()).chain(held) {
             stay_open(number, true);

@@ -2,7 +2,7 @@
 
 use ripstop_testkit::{Client, Ending, until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::process::Command;
+use std::{process::Command, thread};
 
 use super::{
     program::{Program, command, kinds, tear},
@@ -75,6 +75,64 @@ fn after_five_thousand_connections_at_once_everything_is_back() {
     // The next crowd finds the memory of the one before.
     assert!(at_most[2] <= at_most[0] + at_most[0] / 2, "{at_most:?}");
     tear.terminate();
+}
+
+#[test]
+fn ten_thousand_connects_at_once_are_answered_or_refused_and_leave_nothing() {
+    let crowd = raise_limit(10_000);
+    let mut shell = Command::new("sh");
+    // A fifth of them finds no place: nine tenths of the descriptors are for connections.
+    let (limit, tear) = (crowd / 10 * 9, command("tear"));
+    shell.arg("-c").arg(format!("ulimit -n {limit}; exec \"$@\"")).arg("sh");
+    shell.arg(tear.get_program()).args(["--listen", "127.0.0.1:0", "--workers", "2"]);
+    shell.env("RUST_LOG", "info").env("MIMALLOC_PURGE_DELAY", "0");
+    let tear = Program::start(&mut shell);
+    let proc = tear.process.proc();
+    // The first crowd makes what lasts.
+    let mut at_rest = Vec::new();
+    for _ in 0..2 {
+        let refused = at_once(&tear, crowd);
+        assert!((crowd / 10..crowd / 4).contains(&refused), "{refused} of {crowd}");
+        let back = || counts(&tear, "open") == 1 && counts(&tear, "parked") == 0;
+        assert!(until(SOON, back), "{} are open", counts(&tear, "open"));
+        assert!(until(SOON, || proc.is_at_rest().unwrap()));
+        at_rest.push((proc.fds().unwrap(), proc.rss_bytes().unwrap()));
+    }
+    let [(fds, rss), (fds_after, rss_after)] = at_rest[..] else { unreachable!() };
+    assert_eq!(fds_after, fds, "{:?}", proc.open_files());
+    assert!(rss_after <= rss + rss / 2, "{rss_after} bytes, {rss} before");
+    tear.terminate();
+}
+
+/// Connects that often without waiting for anything in between, sends a request each, and then
+/// reads the answers. Returns how many were refused.
+fn at_once(tear: &Program, crowd: usize) -> usize {
+    let connect = |_| (0..crowd / CLIENTS).map(|_| send_if_it_can(tear)).collect::<Vec<_>>();
+    let mut clients: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..CLIENTS).map(|at| scope.spawn(move || connect(at))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let status = |client: &mut Client| client.response().unwrap().status();
+    let statuses: Vec<_> = clients.iter_mut().map(status).collect();
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    statuses.iter().filter(|status| **status == 503).count()
+}
+
+/// Threads that connect.
+const CLIENTS: usize = 8;
+
+/// Sends a request on a new connection, unless it is refused before.
+fn send_if_it_can(program: &Program) -> Client {
+    let mut client = program.connect();
+    let _ = client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    client
+}
+
+/// What the server has counted by this name.
+fn counts(tear: &Program, name: &str) -> u64 {
+    let text = tear.connect().get("/counts").unwrap().text();
+    let number = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    number.trim().parse().unwrap()
 }
 
 /// Sends a request on a new connection. (One that stays silent waits in the kernel.)

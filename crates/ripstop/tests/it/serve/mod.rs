@@ -16,6 +16,7 @@ mod levers;
 mod limits;
 mod listeners;
 pub(crate) mod load;
+mod memory;
 mod moving;
 mod networks;
 mod parking;

@@ -105,14 +105,14 @@ fn a_port_in_use_ends_the_process_with_an_error_that_names_it() {
 
 #[test]
 fn hup_without_a_reload_is_left_as_it_is() {
-    let mut tear: Program = tear(&[]);
-    tear.signal(Signal::HUP);
+    let mut hello = Program::start(command("hello").arg("127.0.0.1:0"));
+    hello.signal(Signal::HUP);
     if ignores_hup() {
         // As under nohup: a program started by us ignores it too, and goes on.
-        assert_eq!(tear.connect().get("/").unwrap().status(), 200);
-        return tear.terminate();
+        assert_eq!(hello.connect().get("/").unwrap().status(), 200);
+        return hello.terminate();
     }
-    assert_eq!(tear.exit_code(), None);
+    assert_eq!(hello.exit_code(), None);
 }
 
 /// Whether this process, and so what it starts, ignores HUP.

@@ -77,7 +77,12 @@ fn ten_kills_in_a_row_cost_none_of_ten_thousand_idle_connections() {
     assert_eq!((busy.refused.load(Relaxed), busy.wrong.load(Relaxed)), (0, 0), "{busy:?}");
     let begin = Instant::now();
     all_answered(&mut idle);
-    println!("all answered after {:?}; {busy:?}", begin.elapsed());
+    println!("one after the other answered after {:?}; {busy:?}", begin.elapsed());
+    let begin = Instant::now();
+    let request = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    idle.iter_mut().for_each(|client| client.send(request).unwrap());
+    assert!(idle.iter_mut().all(|client| client.response().unwrap().text() == "Hello, World!"));
+    println!("all at once answered after {:?}", begin.elapsed());
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A server that asks to be replaced, and one that is to end.
 
-use super::family::{Walled, all_answered};
+use super::{
+    family::{Walled, all_answered},
+    upgrades::{is_one, upgrade},
+};
 use crate::serve::setup::SOON;
 use ripstop_testkit::{Client, Signal, until};
 use std::time::Instant;
@@ -84,4 +87,26 @@ fn a_start_that_fails_is_told_once_and_not_tried_again() {
     assert_eq!(family.master().exit(SOON).unwrap().code(), Some(1));
     assert!(family.ends());
     assert_eq!(family.log().matches("InUse").count(), 1, "{}", family.log());
+}
+
+#[test]
+fn what_an_application_carries_over_outlives_crashes_and_upgrades() {
+    let mut walled = Walled::start(&["--workers", "1"]);
+    let count = |walled: &Walled| walled.connect().get("/count").unwrap().text();
+    assert_eq!((count(&walled), count(&walled)), ("1".into(), "2".into()));
+    walled.kill_server();
+    assert_eq!(count(&walled), "3");
+    upgrade(&mut walled);
+    is_one(&walled);
+    assert_eq!(count(&walled), "4");
+    // Server and keeper at once: the master has it still.
+    for member in [walled.keeper(), walled.server()] {
+        ripstop_testkit::send(member, Signal::KILL).unwrap();
+    }
+    assert!(until(SOON, || walled.log().matches("resumed count=").count() == 3));
+    assert_eq!(count(&walled), "5");
+    let log = walled.log();
+    for seen in ["2", "3", "4"] {
+        assert!(log.contains(&format!("resumed count=Some(\"{seen}\")")), "{seen}: {log}");
+    }
 }
