@@ -24,6 +24,7 @@ mod mean;
 mod moving;
 mod network;
 mod placement;
+mod poison;
 #[cfg(test)]
 mod random;
 mod rate;
@@ -41,6 +42,7 @@ pub use mean::Mean;
 pub use moving::{Mover, Order};
 pub use network::{Network, NetworkRules, Networks, ParseNetworkError};
 pub use placement::{ParsePlacementError, Placement, Placer};
+pub use poison::Suspicion;
 pub use rate::{Left, Rate, RateTable};
 pub use restarts::{Backoff, Intensity, Restarts, Verdict};
 pub use spill::spill;

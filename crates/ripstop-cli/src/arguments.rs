@@ -11,10 +11,11 @@ use std::{
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ripstop::wall::Wanted;
+use ripstop::{Fingerprint, wall::Wanted};
 
 use crate::{
     config::{Overrides, Sources, parse_duration},
+    error::Error,
     pid_file,
 };
 
@@ -83,6 +84,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         process: ProcessOptions,
     },
+    /// Show or lift the quarantine of requests that crashed the running server
+    Poison {
+        /// What to do
+        #[command(subcommand)]
+        what: PoisonCommand,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -90,6 +97,27 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// What `ripstop poison` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoisonCommand {
+    /// List the requests that are refused: fingerprint, route, and for how long
+    List {
+        #[command(flatten)]
+        server: ServerOptions,
+    },
+    /// Have such requests be handled again
+    Lift {
+        /// Which, as `ripstop poison list` and the log name it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        fingerprint: Option<Fingerprint>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
 }
 
 /// What `ripstop config` prints.
@@ -133,6 +161,30 @@ pub(crate) struct ProcessOptions {
     /// File in which the server wrote its process id [else RIPSTOP_PID_FILE]
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
+}
+
+/// Which running server is meant, be it this program or another one of the library.
+#[derive(Args, Debug)]
+pub(crate) struct ServerOptions {
+    #[command(flatten)]
+    process: ProcessOptions,
+    /// Process id of the server or its master, in place of a file
+    #[arg(long, value_name = "PID", conflicts_with = "pid_file")]
+    pid: Option<i32>,
+}
+
+impl ServerOptions {
+    /// The process.
+    ///
+    /// # Errors
+    ///
+    /// No server runs.
+    pub(crate) fn pid(self) -> Result<i32, Error> {
+        match self.pid {
+            Some(pid) => Ok(pid),
+            None => Ok(pid_file::find(&self.process.pid_file())?.pid.as_raw_pid()),
+        }
+    }
 }
 
 impl Arguments {

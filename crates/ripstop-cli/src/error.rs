@@ -2,7 +2,7 @@
 
 use std::{error, fmt, io, path::PathBuf};
 
-use ripstop::Surrender;
+use ripstop::{Fingerprint, Surrender};
 
 use crate::config::Faults;
 
@@ -28,6 +28,8 @@ pub(crate) enum Error {
     NoMaster { pid: i32, source: io::Error },
     /// The new program does not serve: for this reason.
     NotUpgraded { reason: String },
+    /// The server does not refuse such requests.
+    NotQuarantined(Fingerprint),
     /// The server could not start or go on.
     Server(ripstop::Error),
     /// The server asks for a new process.
@@ -47,6 +49,7 @@ impl Error {
         match self {
             Self::Config(faults) if faults.is_usage() => USAGE,
             Self::Config(_) => 78,
+            Self::NotQuarantined(_) => 65,
             Self::NoServer(_) | Self::Ended(_) => 69,
             Self::Untrusted(_) => 77,
             Self::AlreadyRunning { .. }
@@ -88,6 +91,9 @@ impl fmt::Display for Error {
             Self::StillRunning { pid } => {
                 write!(f, "pid {pid} still runs, `ripstop stop` again ends it at once")
             }
+            Self::NotQuarantined(fingerprint) => {
+                write!(f, "{fingerprint} is not in quarantine, see `ripstop poison list`")
+            }
             Self::Server(_) => f.write_str("the server cannot run"),
             Self::Surrendered(reason) => {
                 write!(f, "{reason}: the server has ended and should be started again")
@@ -109,6 +115,7 @@ impl error::Error for Error {
             | Self::AlreadyRunning { .. }
             | Self::StillRunning { .. }
             | Self::NotUpgraded { .. }
+            | Self::NotQuarantined(_)
             | Self::Surrendered(_) => None,
         }
     }

@@ -13,6 +13,7 @@ mod open;
 mod options;
 mod pattern;
 mod pid_file;
+mod poison;
 mod redirect;
 mod serve;
 mod site;
@@ -27,7 +28,7 @@ use std::{
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 
-use arguments::{Arguments, Command, Printed};
+use arguments::{Arguments, Command, PoisonCommand, Printed};
 use error::{Error, chain};
 
 #[global_allocator]
@@ -82,6 +83,12 @@ fn run(command: Command) -> Result<(), Error> {
             say(&upgrade::upgrade(&process.pid_file(), binary.as_deref(), timeout)?)
         }
         Command::Status { process } => say(&upgrade::status(&process.pid_file())?),
+        Command::Poison { what: PoisonCommand::List { server } } => {
+            say(&poison::list(server.pid()?)?)
+        }
+        Command::Poison { what: PoisonCommand::Lift { fingerprint, server, .. } } => {
+            say(&poison::lift(server.pid()?, fingerprint)?)
+        }
         Command::Completions { shell } => say(&arguments::completions(shell)),
         Command::Man => say(&arguments::manual().map_err(cannot_write)?),
     }

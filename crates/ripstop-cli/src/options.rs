@@ -16,6 +16,7 @@ pub(crate) fn options(config: &Config, access: Option<Arc<AccessLog>>) -> ripsto
         workers: workers(config),
         placement: config.server.placement,
         lane: config.server.lane,
+        quarantine: config.server.quarantine,
         timeouts: config.timeouts.http,
         handshake_timeout: config.timeouts.handshake,
         limits: config.limits.http,

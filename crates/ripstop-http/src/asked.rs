@@ -3,7 +3,7 @@
 
 use crate::{Connection, RequestId};
 use http::{Method, Request, uri::PathAndQuery};
-use ripstop_work::{AtWork, RouteName, Subject};
+use ripstop_work::{AtWork, RouteName, Subject, Worker};
 use std::sync::Arc;
 
 /// A request by its names. Cheap to clone.
@@ -33,6 +33,11 @@ impl Asked {
         self.target.as_ref().map_or("*", PathAndQuery::path)
     }
 
+    /// The path and the query.
+    pub(crate) fn target(&self) -> &str {
+        self.target.as_ref().map_or("*", PathAndQuery::as_str)
+    }
+
     /// The route that it came by, as far as the server can tell.
     pub(crate) fn route(&self) -> RouteName<'_> {
         RouteName::Target { method: self.method.as_str(), path: self.path() }
@@ -40,7 +45,16 @@ impl Asked {
 
     /// Tells the watchdog that the calling thread works on it, as long as the guard lives.
     pub(crate) fn at_work(&self) -> AtWork {
-        let subject = || Subject { route: self.route(), peer: self.connection.peer };
-        AtWork::on(self.request_id.as_subject(), subject)
+        AtWork::on(self.request_id.as_subject(), || self.subject())
+    }
+
+    /// Has the next server know of it, if this one dies while it waits.
+    pub(crate) fn waits(&self, worker: &Worker) -> Option<u8> {
+        worker.waits(self.request_id.as_subject(), || self.subject())
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        let (method, target) = (self.method.as_str(), self.target());
+        Subject { method, target, peer: self.connection.peer }
     }
 }

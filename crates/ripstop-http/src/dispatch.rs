@@ -29,7 +29,7 @@ pub(crate) fn dispatch<S: Handler>(
         link.conn.last_request_begins();
     }
     let peer = link.conn.facts.peer.map(|peer| peer.ip());
-    let judged = link.conn.rules.judge(peer, request.headers(), &mut admitted);
+    let judged = link.conn.rules.judge(peer, &request, &mut admitted);
     let exchange = Exchange::begin(link, &request, own.request_id, judged);
     let mut request = request.map(|incoming| Body::new(incoming, &exchange.link));
     request.extensions_mut().insert(exchange.facts());

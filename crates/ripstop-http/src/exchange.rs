@@ -26,6 +26,10 @@ pub(crate) struct Exchange {
     pub(crate) link: Link,
     pub(crate) asked: Asked,
     pub(crate) judged: Judged,
+    /// The handler has come to its end.
+    pub(crate) handled: bool,
+    /// It waits, and the next server would know of it.
+    waits: Option<u8>,
     record: Option<Box<Record>>,
 }
 
@@ -41,7 +45,7 @@ impl Exchange {
         let request_id = RequestId::of(request_id, || link.conn.numbers.next());
         let record = link.conn.access.is_some().then(|| Box::new(Record::of(request)));
         let asked = Asked::of(request, request_id, link.conn.facts.clone());
-        Self { link, asked, judged, record }
+        Self { link, asked, judged, handled: false, waits: None, record }
     }
 
     /// What the handler may know.
@@ -62,8 +66,22 @@ impl Exchange {
         self.link.progress()
     }
 
+    /// The handler has nothing to do at the moment.
+    pub(crate) fn waits(&mut self) {
+        if self.waits.is_none() {
+            self.waits = self.asked.waits(&self.link.conn.worker);
+        }
+    }
+
+    fn waits_no_more(&mut self) {
+        if let Some(row) = self.waits.take() {
+            self.link.conn.worker.waits_no_more(row);
+        }
+    }
+
     /// The response's head is known.
     pub(crate) fn responds(&mut self, status: StatusCode, body: impl FnOnce() -> SizeHint) {
+        self.waits_no_more();
         self.progress().responds();
         if let Some(record) = &mut self.record {
             record.responds(status, body().exact());
@@ -92,6 +110,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.waits_no_more();
         let conn = &self.link.conn;
         if conn.exchange_ended() && self.link.stream.is_some() {
             // HTTP/1 sees to it when it is at rest.
@@ -99,6 +118,9 @@ impl Drop for Exchange {
         }
         if conn.worker.ending() == Ending::AtOnce {
             self.list_as_cut();
+        }
+        if let Some(suspected) = self.judged.suspected.as_ref().filter(|_| self.handled) {
+            suspected.completed();
         }
         if let (Some(record), Some(access)) = (&self.record, &conn.access) {
             let request_id = self.asked.request_id.to_string();

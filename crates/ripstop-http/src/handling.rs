@@ -191,7 +191,11 @@ where
                 Err(refusal)
             }
             None => {
-                let outcome = ready!(poll_stage(this.stage.as_mut(), exchange, cx));
+                let Poll::Ready(outcome) = poll_stage(this.stage.as_mut(), exchange, cx) else {
+                    exchange.waits();
+                    return Poll::Pending;
+                };
+                exchange.handled = matches!(outcome, Ok(_) | Err(Refusal::HandlerFailed));
                 // Whatever the handler made of it, a body that was refused is answered as such.
                 exchange.progress().refusal().map_or(outcome, Err)
             }
@@ -292,12 +296,7 @@ where
         let http1 = self.http1;
         let mut response = refusal.response(http1);
         let mut exchange = self.take_exchange();
-        if let Some(exceeded) = exchange.judged.exceeded.take() {
-            exceeded.tell(response.headers_mut());
-        }
-        if let Some(standing) = exchange.judged.standing.take() {
-            standing.tell(response.headers_mut());
-        }
+        exchange.judged.tell(response.headers_mut());
         exchange.conn().set_switch(Switch::Stay);
         if !refusal.keeps_connection() {
             exchange.conn().refused.store(true, Relaxed);

@@ -3,7 +3,8 @@
 //! What hyper leaves open is closed here: strict framing and admission, deadlines on every wait,
 //! bounds on everything a peer sends, and the wall that holds a handler's panic. The way of a
 //! request: [`serve`] → `h1` or `h2`, the driver of its connection → `guard` and `admit`, which
-//! may refuse it → `dispatch`, which judges it by the `rules` of rates →  `handling` → the application's service → `outgoing` → hyper.
+//! may refuse it → `dispatch`, which judges it by the `rules` of rates and of the
+//! `quarantine` → `handling` → the application's service → `outgoing` → hyper.
 
 pub mod access;
 mod admit;
@@ -26,6 +27,7 @@ mod options;
 mod outgoing;
 mod pace;
 mod progress;
+mod quarantine;
 mod rate;
 mod refusal;
 mod rules;
@@ -42,6 +44,7 @@ pub use forwarded::{ForwardedField, TrustedProxies};
 pub use handler::{BoxError, Handler, HandlerBody, ResponseBody};
 pub use lane::{LaneLayer, Laned, LanedFuture};
 pub use options::{Disconnect, Limits, Options, Timeouts};
+pub use quarantine::{Fingerprint, Quarantine, Quarantined};
 pub use rate::{
     Exceeded, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture, Standing,
 };

@@ -304,7 +304,7 @@ fn quoted(name: &str) -> String {
 }
 
 /// Whole seconds, never too few and at least one.
-fn seconds(duration: Duration) -> u64 {
+pub(crate) fn seconds(duration: Duration) -> u64 {
     let begun = u64::from(duration.subsec_nanos() > 0);
     duration.as_secs().saturating_add(begun).max(1)
 }

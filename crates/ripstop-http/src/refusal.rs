@@ -36,10 +36,12 @@ pub enum Refusal {
     QueueFull,
     /// The client, or whoever it is counted by, comes too often.
     TooManyRequests,
+    /// Requests like it have crashed the server.
+    Quarantined,
 }
 
 impl Refusal {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::BadMessage,
         Self::BadTarget,
         Self::BadHost,
@@ -55,6 +57,7 @@ impl Refusal {
         Self::HandlerTimeout,
         Self::QueueFull,
         Self::TooManyRequests,
+        Self::Quarantined,
     ];
 
     /// The refusal of this number (see `as u8`), if there is one.
@@ -75,7 +78,7 @@ impl Refusal {
             Self::HandlerFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnknownMethod | Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::HandlerTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueueFull | Self::Quarantined => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -98,6 +101,7 @@ impl Refusal {
             Self::HandlerTimeout => "the server took too long to handle the request\n",
             Self::QueueFull => "the server has too much to do\n",
             Self::TooManyRequests => "too many requests\n",
+            Self::Quarantined => "requests like this have crashed the server\n",
         }
     }
 
@@ -106,7 +110,11 @@ impl Refusal {
     pub(crate) fn keeps_connection(self) -> bool {
         matches!(
             self,
-            Self::HandlerFailed | Self::HandlerTimeout | Self::QueueFull | Self::TooManyRequests
+            Self::HandlerFailed
+                | Self::HandlerTimeout
+                | Self::QueueFull
+                | Self::TooManyRequests
+                | Self::Quarantined
         )
     }
 

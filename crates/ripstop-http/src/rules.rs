@@ -1,20 +1,21 @@
-//! The rules by which each request is judged before it is handled: who its client is, and whether
-//! that one comes too often.
+//! The rules by which each request is judged before it is handled: who its client is, whether that
+//! one comes too often, and whether requests like it have crashed the server.
 //!
 //! They are shared by all connections of a server and can be set anew while it runs: the next
 //! request of any connection goes by the new ones. While there are none, a request pays for one
 //! look at a flag.
 
 use crate::{
-    Refusal, TrustedProxies,
-    rate::{Exceeded, RateCounts, RateLimit, RateLimiter, Standing},
+    Quarantine, Refusal, TrustedProxies,
+    quarantine::Suspected,
+    rate::{Exceeded, RateCounts, RateLimit, RateLimiter, Standing, seconds},
 };
 use arc_swap::ArcSwap;
-use http::HeaderMap;
+use http::{HeaderMap, Request, header};
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -23,6 +24,9 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Rules {
     any: AtomicBool,
+    /// Where there is a process wall.
+    quarantine: OnceLock<Quarantine>,
+    quarantines: AtomicBool,
     current: ArcSwap<Current>,
 }
 
@@ -41,6 +45,23 @@ pub(crate) struct Judged {
     pub(crate) exceeded: Option<Box<Exceeded>>,
     /// What its answer tells of the rate limits, if it does not come too soon.
     pub(crate) standing: Option<Box<Standing>>,
+    /// Requests like it were running when a server crashed.
+    pub(crate) suspected: Option<Box<Suspected>>,
+}
+
+impl Judged {
+    /// Tells the client of a request that is refused when it may come again.
+    pub(crate) fn tell(&mut self, headers: &mut HeaderMap) {
+        if let Some(exceeded) = self.exceeded.take() {
+            exceeded.tell(headers);
+        }
+        if let Some(standing) = self.standing.take() {
+            standing.tell(headers);
+        }
+        if let Some(left) = self.suspected.as_ref().and_then(|suspected| suspected.left) {
+            headers.insert(header::RETRY_AFTER, seconds(left).into());
+        }
+    }
 }
 
 impl Rules {
@@ -53,25 +74,44 @@ impl Rules {
         self.current.store(Arc::new(Current { proxies, rates }));
     }
 
+    /// Has requests be judged by what they did to servers before, once: there is one such memory in
+    /// a process.
+    pub fn remember(&self, quarantine: Quarantine) {
+        // The process has no other.
+        let _ = self.quarantine.set(quarantine);
+    }
+
+    /// Whether requests that have crashed servers are refused.
+    pub fn set_quarantine(&self, on: bool) {
+        self.quarantines.store(on, Relaxed);
+    }
+
+    /// The quarantine, where there is a process wall.
+    pub fn quarantine(&self) -> Option<Quarantine> {
+        self.quarantine.get().copied()
+    }
+
     /// What the rate limits have done.
     pub fn rates(&self) -> Vec<RateCounts> {
         self.current.load().rates.iter().map(|limiter| limiter.counts()).collect()
     }
 
-    /// Judges a request of `peer` with these fields. Counts it, and refuses it if it comes too
-    /// soon, unless it is refused already.
-    pub(crate) fn judge(
+    /// Judges a request of `peer`. Counts it, and refuses it if it comes too soon or is in
+    /// quarantine, unless it is refused already.
+    pub(crate) fn judge<B>(
         &self,
         peer: Option<IpAddr>,
-        headers: &HeaderMap,
+        request: &Request<B>,
         admitted: &mut Result<(), Refusal>,
     ) -> Judged {
+        let suspected = self.suspect(request, admitted);
         if !self.any.load(Relaxed) {
-            return Judged { client: peer, exceeded: None, standing: None };
+            return Judged { client: peer, exceeded: None, standing: None, suspected };
         }
+        let headers = request.headers();
         let current = self.current.load();
         let client = current.proxies.client(peer, headers);
-        let mut judged = Judged { client, exceeded: None, standing: None };
+        let mut judged = Judged { client, exceeded: None, standing: None, suspected };
         if admitted.is_ok() {
             match RateLimiter::check_all(&current.rates, client, headers) {
                 Ok(standing) => judged.standing = standing.map(Box::new),
@@ -82,6 +122,22 @@ impl Rules {
             }
         }
         judged
+    }
+
+    fn suspect<B>(
+        &self,
+        request: &Request<B>,
+        admitted: &mut Result<(), Refusal>,
+    ) -> Option<Box<Suspected>> {
+        let quarantine = self.quarantine.get().filter(|quarantine| quarantine.any())?;
+        if admitted.is_err() || !self.quarantines.load(Relaxed) {
+            return None;
+        }
+        let suspected = Box::new(quarantine.judge(request)?);
+        if suspected.left.is_some() {
+            *admitted = Err(Refusal::Quarantined);
+        }
+        Some(suspected)
     }
 }
 
@@ -100,7 +156,7 @@ mod tests {
     /// Whether a request of `client` is admitted by the rules.
     fn is_admitted(rules: &Rules, client: &str) -> bool {
         let mut admitted = Ok(());
-        rules.judge(Some(client.parse().unwrap()), &HeaderMap::new(), &mut admitted);
+        rules.judge(Some(client.parse().unwrap()), &Request::new(()), &mut admitted);
         admitted.is_ok()
     }
 
@@ -125,7 +181,7 @@ mod tests {
         let rules = Rules::default();
         rules.set(TrustedProxies::default(), &[limit("one", 1)]);
         let mut refused = Err(Refusal::BadHost);
-        rules.judge(Some("192.0.2.1".parse().unwrap()), &HeaderMap::new(), &mut refused);
+        rules.judge(Some("192.0.2.1".parse().unwrap()), &Request::new(()), &mut refused);
         assert_eq!(refused, Err(Refusal::BadHost));
         assert!(is_admitted(&rules, "192.0.2.1"));
     }

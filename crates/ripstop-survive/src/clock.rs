@@ -14,6 +14,12 @@ pub(crate) enum Clock {
     Coarse,
 }
 
+/// The time since the machine's start, but for its sleep, by the kernel's coarse clock. All processes
+/// agree on it.
+pub fn now() -> Duration {
+    uptime(Clock::Coarse)
+}
+
 /// The time since the machine's start, but for its sleep.
 pub(crate) fn uptime(clock: Clock) -> Duration {
     let id = match clock {

@@ -12,11 +12,13 @@ mod sync;
 mod wall;
 
 pub use claims::{Claim, Claims, Facts, Resting, State, Tick, claims};
+pub use clock::now as uptime;
 pub use defer_accept::set_defer_accept;
 pub use fail::failpoint;
 pub use hold::holding_signals;
 pub use manager::Manager;
 pub use wall::{
-    CarryError, Connections, Death, Farewells, Kept, Outside, Predecessor, Resumed, Role,
-    ServerSeen, Successor, Upgraded, Wall, Wanted, enter, enter_with, wall,
+    CarryError, Connections, Crash, Death, Farewells, Kept, LeftThread, Outside, Predecessor,
+    Resumed, Role, SUSPECT_WORDS, ServerSeen, Successor, Suspect, Suspects, THREAD_WORDS,
+    ThreadWords, Threads, Upgraded, Wall, Wanted, enter, enter_with, wall,
 };

@@ -1,5 +1,5 @@
 //! The service manager that has started a process, and what it is told: the protocol of systemd
-//! (sd_notify(3)), lines of text in a datagram each.
+//! (`sd_notify(3)`), lines of text in a datagram each.
 
 use crate::clock::{Clock, uptime};
 use std::{

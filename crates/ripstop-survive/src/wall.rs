@@ -8,7 +8,9 @@
 //! [`enter`] is where a program comes into it: the first time the process executes its program anew,
 //! as the master; in the server it returns that server's part.
 
+mod blame;
 pub(crate) mod control;
+mod crash;
 mod descriptor;
 mod keeper;
 mod launch;
@@ -16,14 +18,19 @@ mod master;
 mod outside;
 mod resume;
 mod shed;
+mod suspects;
 mod text;
+mod threads;
 mod transfer;
 mod values;
 mod wish;
 
 pub use control::Role;
+pub use crash::Crash;
 pub use outside::{Connections, Outside, ServerSeen, Upgraded};
 pub use resume::{Farewells, Resumed};
+pub use suspects::{SUSPECT_WORDS, Suspect, Suspects};
+pub use threads::{LeftThread, THREAD_WORDS, ThreadWords, Threads};
 pub use transfer::{Predecessor, Successor};
 pub use values::CarryError;
 
@@ -69,6 +76,7 @@ pub struct Wall {
     /// Listeners of the server before, by their slots, until somebody asks for them.
     listeners: Mutex<Vec<(usize, OwnedFd)>>,
     resumed: Mutex<Option<Resumed>>,
+    crash: Mutex<Option<Crash>>,
     /// Who was the server before this one; 0 for nobody.
     before: i32,
     orphan: AtomicBool,
@@ -229,6 +237,8 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     control.generation.fetch_add(1, Release);
     let me = getpid().as_raw_pid();
     let before = control.server.swap(me, Release);
+    let crash = Crash::left(control, before);
+    blame::watch(&control.crashed);
     let left = inherit_claims(control);
     let master = control.socket().and_then(descriptor::own);
     let listeners = control.listeners().collect::<Vec<_>>();
@@ -241,13 +251,14 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     kit.clone_keeper()?;
     let (listeners, resumed) = (Mutex::new(listeners), Mutex::new(left.map(Resumed::from)));
     let before = if before == me { 0 } else { before };
-    let (orphan, leaves) = Default::default();
+    let (crash, orphan, leaves) = (Mutex::new(crash), Default::default(), Default::default());
     Ok(Wall {
         control,
         kit,
         master,
         listeners,
         resumed,
+        crash,
         before,
         orphan,
         leaves,
@@ -280,6 +291,21 @@ impl Wall {
     /// What was left by the server before, once: `None` if there was none.
     pub fn resumed(&self) -> Option<Resumed> {
         lock(&self.resumed).take()
+    }
+
+    /// What the server before was at when it died, once: `None` if there was none.
+    pub fn crash(&self) -> Option<Crash> {
+        lock(&self.crash).take()
+    }
+
+    /// Where threads say what they work on, for the next server.
+    pub fn threads(&self) -> &'static Threads {
+        &self.control.threads
+    }
+
+    /// Requests that were running when servers died.
+    pub fn suspects(&self) -> &'static Suspects {
+        &self.control.suspects
     }
 
     /// How the server before this one died, if there was one.

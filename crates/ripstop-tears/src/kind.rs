@@ -17,17 +17,20 @@ pub enum Kind {
     Deadline,
     /// A thread of the server died and was started again.
     Restart,
+    /// The process died, and another one goes on.
+    Crash,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Panic,
         Self::Stall,
         Self::Drowned,
         Self::ExecutorLost,
         Self::Deadline,
         Self::Restart,
+        Self::Crash,
     ];
 
     /// The name that people and metrics read.
@@ -39,6 +42,7 @@ impl Kind {
             Self::ExecutorLost => "executor-lost",
             Self::Deadline => "deadline",
             Self::Restart => "restart",
+            Self::Crash => "crash",
         }
     }
 
@@ -46,9 +50,12 @@ impl Kind {
     pub(crate) fn level(self) -> log::Level {
         match self {
             Self::Deadline => log::Level::Warn,
-            Self::Panic | Self::Stall | Self::Drowned | Self::ExecutorLost | Self::Restart => {
-                log::Level::Error
-            }
+            Self::Panic
+            | Self::Stall
+            | Self::Drowned
+            | Self::ExecutorLost
+            | Self::Restart
+            | Self::Crash => log::Level::Error,
         }
     }
 }

@@ -28,6 +28,7 @@ mod supervision;
 mod sync;
 mod tasks;
 mod thrift;
+mod waiting;
 mod wall;
 mod watchdog;
 mod worker;
@@ -40,7 +41,10 @@ pub use load::{LoadCell, Relief};
 pub use queue::{Full, Job, JobError, JobHandle, Queue, QueueState};
 pub use routes::{Route, RouteState, Routes};
 pub use sink::{Note, Sink, Target};
-pub use slot::{AtWork, OnRoute, RequestId, RouteName, Subject, on_executor};
+pub use slot::{
+    AtWork, OnRoute, Ran, RequestId, RouteName, SUBJECT_WORDS, Subject, SubjectMemory,
+    SubjectWords, fingerprint, on_executor, share_subjects,
+};
 pub use supervision::Surrender;
 pub use tasks::{Drained, Running};
 pub use thrift::Thrift;

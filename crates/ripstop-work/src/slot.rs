@@ -5,10 +5,14 @@
 //! from it: the same odd value over a whole window is a stall, and it is exact, unlike what tokio
 //! publishes about its threads. The *subject* is the request that the poll is about.
 
+mod memory;
+mod ran;
 mod subject;
 
-pub(crate) use subject::{Hidden, Seen, SeenRoute};
-pub use subject::{RequestId, RouteName, Subject};
+pub use memory::{SubjectMemory, share_subjects};
+pub use ran::{Ran, fingerprint};
+pub(crate) use subject::{Hidden, Seen, SeenRoute, Words};
+pub use subject::{RequestId, RouteName, SUBJECT_WORDS, Subject, SubjectWords};
 
 use ripstop_tears::{Tears, Thread};
 use std::{
@@ -18,7 +22,6 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
-use subject::Words;
 
 /// What one thread says of itself.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ impl Slot {
             worker,
             tears,
             mark: AtomicU64::new(0),
-            subject: Words::default(),
+            subject: Words::new(),
         });
         OWN.with(|own| {
             // A second adoption would hide the thread from its watchdog; the first one stays.
@@ -132,6 +135,27 @@ impl AtWork {
             slot.step(2);
         });
         Self(())
+    }
+}
+
+/// A request that a thread works on, to be gone on with by another one.
+#[derive(Debug)]
+pub(crate) struct Carried(Box<[u64; SUBJECT_WORDS]>);
+
+impl Carried {
+    /// What the calling thread works on, if that is a request.
+    pub(crate) fn from_this_thread() -> Option<Self> {
+        Slot::of_this_thread(|slot| slot.has_subject().then(|| Self(Box::new(slot.subject.copy()))))
+            .flatten()
+    }
+
+    /// Says that the calling thread works on it.
+    pub(crate) fn at_work(&self) -> AtWork {
+        Slot::of_this_thread(|slot| {
+            slot.subject.write_copy(&self.0);
+            slot.step(2);
+        });
+        AtWork(())
     }
 }
 

@@ -4,9 +4,10 @@ use crate::{
     Clock, Error, LoadCell, Queue, Routes, Thrift, headroom,
     plugging::plug,
     plugs::Plugs,
-    slot::Seen,
+    slot::{RequestId, Seen, Slot, Subject},
     slots::Slots,
     tasks::{Drained, Running, Task, Tasks, drain},
+    waiting::Waiting,
     wall,
     workers::{Common, Crew},
 };
@@ -38,6 +39,7 @@ pub struct Worker {
     pub(crate) plugs: Arc<Plugs>,
     /// Each thread enters when it starts.
     pub(crate) slots: Arc<Slots>,
+    waiting: Waiting,
     common: Common,
     /// Taken when the worker is shut down.
     runtime: Mutex<Option<Runtime>>,
@@ -59,6 +61,7 @@ impl Worker {
             end: AtomicU8::new(Ending::NotYet as u8),
             plugs: Arc::default(),
             slots,
+            waiting: Waiting::default(),
             common: crew.common.clone(),
             runtime: Mutex::new(Some(runtime)),
         });
@@ -152,6 +155,21 @@ impl Worker {
     /// lives: a drain waits for it.
     pub fn hold(&self) -> Running {
         Running::begin(&self.tasks)
+    }
+
+    /// A request waits, of which the next server is to know if this one dies. Gives what
+    /// [`Worker::waits_no_more`] has to be called with; `None` where there is no room.
+    pub fn waits<'a>(
+        &self,
+        request: RequestId<'a>,
+        subject: impl FnOnce() -> Subject<'a>,
+    ) -> Option<u8> {
+        self.waiting.begin(request, subject)
+    }
+
+    /// A request has waited.
+    pub fn waits_no_more(&self, row: u8) {
+        self.waiting.end(row);
     }
 
     /// How many tasks run.
@@ -266,6 +284,9 @@ fn build_runtime(index: usize, crew: &Crew, slots: &Arc<Slots>) -> io::Result<Ru
         .on_thread_start(move || {
             if std::thread::current().name().is_some_and(polls_tasks) {
                 entered.enter(Some(index), &tears);
+            } else {
+                // It may block, so nobody watches it.
+                Slot::adopt(Some(index), tears.clone());
             }
         })
         .on_thread_stop(move || left.leave())

@@ -18,6 +18,7 @@ use std::{
     convert::Infallible,
     hint::black_box,
     num::NonZeroUsize,
+    path::PathBuf,
     process::ExitCode,
     sync::{Mutex, OnceLock},
     thread,
@@ -57,6 +58,9 @@ struct Arguments {
     /// Milliseconds that a connection is idle until it is parked.
     #[arg(long, default_value_t = 1_000)]
     park: u64,
+    /// Milliseconds that a request is refused that was running at three crashes; 0 for never.
+    #[arg(long, default_value_t = 300_000)]
+    quarantine: u64,
     /// Mebibytes of memory that it may use before connections give way. Default: 80 percent of
     /// what it may have.
     #[arg(long)]
@@ -118,6 +122,8 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     let mut options = Options { workers, drain, lane: arguments.lane, ..Options::default() };
     options.timeouts.request = Some(Duration::from_millis(arguments.deadline));
     options.timeouts.park = Some(Duration::from_millis(arguments.park));
+    let quarantine = Duration::from_millis(arguments.quarantine);
+    options.quarantine = Some(quarantine).filter(|quarantine| !quarantine.is_zero());
     if let Some(mb) = arguments.memory {
         options.memory = Some(MemoryCeiling::Bytes(mb << 20));
     }
@@ -160,12 +166,14 @@ fn app() -> Router {
         .route("/panic", get(tear))
         .route("/panic-body", get(panic_body))
         .route("/wedge", get(wedge))
+        .route("/hold", get(hold))
         .route("/spin", get(|burn: Query<Burn>| spin(burn, "spun")))
         .route("/cpu", get(|burn: Query<Burn>| spin(burn, "done")))
         .route("/slow", get(slow))
         .route("/deadlock", get(deadlock))
         .route("/recurse", get(|| async { recurse(0).to_string() }))
         .route("/abort", get(aborts))
+        .route("/abort-blocking", get(|| ripstop::blocking(|| -> &str { std::process::abort() })))
         .route("/segv", get(segv))
         .route("/alloc", get(alloc))
         .route("/keep", get(keep))
@@ -220,6 +228,21 @@ async fn panic_body() -> Body {
 async fn wedge(Query(time): Query<Time>) -> &'static str {
     thread::sleep(Duration::from_millis(time.ms));
     "unwedged"
+}
+
+/// `?until=`
+#[derive(serde::Deserialize)]
+struct File {
+    until: PathBuf,
+}
+
+/// Blocks the thread, asleep, until there is a file of this name.
+#[expect(clippy::disallowed_methods, reason = "blocking the thread is what this route is for")]
+async fn hold(Query(file): Query<File>) -> &'static str {
+    while !file.until.exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    "let go"
 }
 
 /// Blocks the thread, burning its processor.

@@ -1,7 +1,7 @@
 //! The gates of a server: opened at the start, and again by new options, where those that stayed
 //! are not touched.
 
-use crate::{Error, Listen, ListenError, Options, reception::Door, reception::names};
+use crate::{Error, Listen, ListenError, Options, crashes, reception::Door, reception::names};
 use arc_swap::ArcSwap;
 use ripstop_balance::NetworkRules;
 use ripstop_http::{Buffers, Handler, Rules, Shared};
@@ -81,7 +81,7 @@ impl<S: Handler + Sync> Gates<S> {
         options: &Options,
         inherited: &Inherited,
     ) -> Result<Self, Error> {
-        let rules = Arc::new(Rules::default());
+        let rules = Arc::new(crashes::rules());
         let buffers = Arc::default();
         let shared = Arc::new(ArcSwap::from_pointee(options.shared(&rules, &buffers)));
         let networks = Arc::default();
@@ -139,6 +139,7 @@ impl<S: Handler + Sync> Gates<S> {
     fn set_rules(&self, options: &Options) {
         self.networks.store(Arc::new(options.networks.clone()));
         self.rules.set(options.trusted_proxies.clone(), &options.rate_limits);
+        self.rules.set_quarantine(options.quarantine.is_some());
     }
 
     /// Sets the limits for the connections that come from now on.

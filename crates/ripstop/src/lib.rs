@@ -16,6 +16,7 @@
 //! message.
 
 mod admin;
+mod crashes;
 mod error;
 mod gates;
 mod memory;
@@ -38,9 +39,10 @@ pub use ripstop_balance::{
 };
 pub use ripstop_files as files;
 pub use ripstop_http::{
-    Body, BodyError, BoxError, Connection, Disconnect, Exceeded, Facts, ForwardedField, Handler,
-    LaneLayer, Laned, LanedFuture, Limits, RateCounts, RateKey, RateLayer, RateLimit, RateLimiter,
-    Rated, RatedFuture, Refusal, RequestId, Standing, Timeouts, Tls, TrustedProxies, access,
+    Body, BodyError, BoxError, Connection, Disconnect, Exceeded, Facts, Fingerprint,
+    ForwardedField, Handler, LaneLayer, Laned, LanedFuture, Limits, Quarantine, Quarantined,
+    RateCounts, RateKey, RateLayer, RateLimit, RateLimiter, Rated, RatedFuture, Refusal, RequestId,
+    Standing, Timeouts, Tls, TrustedProxies, access,
 };
 pub use ripstop_net as net;
 pub use ripstop_net::{
@@ -67,6 +69,15 @@ pub mod wall {
         CarryError, Connections, Death, Outside, Role, ServerSeen, Upgraded, Wall, Wanted, enter,
         enter_with, wall as entered,
     };
+
+    /// The quarantine of a server that runs in another process, by the id of that or of its master.
+    ///
+    /// # Errors
+    ///
+    /// As [`Outside::of`].
+    pub fn quarantine_of(pid: i32) -> std::io::Result<crate::Quarantine> {
+        Ok(crate::Quarantine::new(Outside::of(pid)?.suspects()))
+    }
 }
 
 /// The README's examples compile.

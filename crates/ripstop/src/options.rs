@@ -65,6 +65,10 @@ pub struct Options {
     pub connect: bool,
     /// Where handlers run. Default: on their connection's worker, until their route has stalled it.
     pub lane: Lane,
+    /// How long requests are refused that were running at three crashes within a minute, with 503:
+    /// at first, and twice as long each time that they crash the server again after it. Only behind
+    /// the process wall. `None`: never. Default 5 minutes.
+    pub quarantine: Option<Duration>,
     /// Where requests are logged. Default: nowhere.
     pub access: Option<Arc<AccessLog>>,
     /// How long a stop waits for requests that run. Default 30 s.
@@ -93,6 +97,7 @@ impl Default for Options {
             disconnect: Disconnect::default(),
             connect: false,
             lane: Lane::default(),
+            quarantine: Some(Duration::from_secs(300)),
             access: None,
             drain: Duration::from_secs(30),
             admin: None,

@@ -6,6 +6,7 @@
 use crate::{
     Address, Error, MemoryCounts, Options, RouteState, Tears,
     admin::{self, AdminGate},
+    crashes::{self, Crashed},
     gates::{Closing, Gates, refresh},
     memory::{Gauge, Memory, Reach},
     signals::{Asked, Signals},
@@ -13,7 +14,7 @@ use crate::{
 };
 use ripstop_admin::Health;
 use ripstop_balance::Class;
-use ripstop_http::{Handler, RateCounts, Rules};
+use ripstop_http::{Fingerprint, Handler, Quarantine, Quarantined, RateCounts, Rules};
 use ripstop_net::{
     ConnectionCounts, Connections, HandedOver, Inherited, Lots, RefusedCounts, raise_descriptors,
 };
@@ -150,6 +151,21 @@ impl Handle {
         self.lots.parked()
     }
 
+    /// The requests that are refused, since they were running at crash after crash.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.rules.quarantine().map_or_else(Vec::new, Quarantine::list)
+    }
+
+    /// How many requests were refused for that, by this server and those before it.
+    pub fn refused_by_quarantine(&self) -> u64 {
+        self.rules.quarantine().map_or(0, Quarantine::refused)
+    }
+
+    /// Has requests of this fingerprint be handled again; false if nothing was known of them.
+    pub fn lift(&self, fingerprint: Fingerprint) -> bool {
+        self.rules.quarantine().is_some_and(|quarantine| quarantine.lift(fingerprint))
+    }
+
     /// How far memory is from its ceiling, and what was done for it.
     pub fn memory(&self) -> MemoryCounts {
         self.memory.counts()
@@ -226,6 +242,11 @@ impl Running {
         {
             log::warn!(err:%; "the limit of descriptors cannot be raised");
         }
+        let crashed = guardian.wall().and_then(Crashed::take);
+        if let (Some(crashed), Some(cooling)) = (&crashed, options.quarantine) {
+            crashed.count(cooling);
+        }
+        crashes::outlive_threads();
         let runtime = OwnRuntime::new()?;
         let health = Health::new();
         let workers = Workers::start(&options.threads(), tears.clone()).map_err(Error::Workers)?;
@@ -249,7 +270,7 @@ impl Running {
         let (listening, addresses) = watch::channel(Vec::new());
         let survival = {
             let _inside = runtime.enter();
-            Survival::begin(guardian, unclaimed)
+            Survival::begin(guardian, unclaimed, crashed, &tears)
         };
         survival.take_over(&lots, gates.homes());
         let main = Main {

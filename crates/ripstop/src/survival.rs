@@ -4,8 +4,10 @@
 //! on, and lets the master and the keeper know how the server is. What survives, and how, is in
 //! `ripstop-survive`.
 
+use crate::crashes::{self, Crashed, Quarantines};
 use ripstop_net::{Home, Lots, TakenOver};
 use ripstop_survive::{Death, Farewells, Manager, Resumed, Successor, Wall, wall};
+use ripstop_tears::Tears;
 use ripstop_work::Surrender;
 use std::{
     io,
@@ -98,11 +100,14 @@ pub(crate) struct Survival {
     /// The end has begun.
     draining: Arc<AtomicBool>,
     farewell: Interval,
-    /// When to look whether the end is meant.
+    /// When to look whether the end is meant, and what became of the quarantine.
     plan: Interval,
     /// What was resumed, until it was said.
     resumed: Option<(Resumed, u32)>,
     farewells: Option<Farewells>,
+    /// What the server before was at, and where that is reported.
+    crashed: Option<(Crashed, Tears)>,
+    quarantines: Quarantines,
     /// How long nobody accepted, in milliseconds.
     took_ms: u64,
     /// Where the master tells of a server that takes this one's place.
@@ -112,7 +117,12 @@ pub(crate) struct Survival {
 impl Survival {
     /// To be called inside a runtime, when the server accepts: from now on its death is answered by
     /// another one. `homeless`: connections that no listener took over.
-    pub(crate) fn begin(guardian: &Arc<Guardian>, homeless: usize) -> Self {
+    pub(crate) fn begin(
+        guardian: &Arc<Guardian>,
+        homeless: usize,
+        crashed: Option<Crashed>,
+        tears: &Tears,
+    ) -> Self {
         guardian.is_ready();
         let wall = guardian.wall();
         let took_ms = wall.and_then(Wall::since_death_ms).unwrap_or(0);
@@ -135,10 +145,27 @@ impl Survival {
                 guarded.beat(drains.load(Relaxed));
             }
         });
+        if let (None, Some(crashed)) = (&resumed, &crashed) {
+            // Its keeper died with it, and nobody was told how.
+            crashed.report(tears, &death(None));
+        }
+        let crashed = crashed.map(|crashed| (crashed, tears.clone()));
+        let quarantines = Quarantines::new(wall.and_then(|_| crashes::quarantine()));
         let master = wall.and_then(Wall::socket).and_then(|socket| join(socket).ok());
         let guardian = guardian.clone();
         let plan = every(BEAT);
-        Self { guardian, draining, farewell, plan, resumed, farewells, took_ms, master }
+        Self {
+            guardian,
+            draining,
+            farewell,
+            resumed,
+            farewells,
+            crashed,
+            quarantines,
+            plan,
+            took_ms,
+            master,
+        }
     }
 
     /// Sees to what a dead server has left, until the master has another server take this one's
@@ -150,9 +177,12 @@ impl Survival {
             let busy = self.resumed.is_some() || self.farewells.is_some();
             tokio::select! {
                 _ = self.farewell.tick(), if busy => self.see_off(wall),
-                _ = self.plan.tick() => if wall.is_planned() {
-                    return Wish::End;
-                },
+                _ = self.plan.tick() => {
+                    self.quarantines.look();
+                    if wall.is_planned() {
+                        return Wish::End;
+                    }
+                }
                 () = told(&self.master) => match wall.successor() {
                     Ok(Some(successor)) => return Wish::Successor(successor),
                     Ok(None) => {}
@@ -189,7 +219,9 @@ impl Survival {
             *looks += 1;
             // The master may not have seen the death yet.
             if wall.death() != Some(Death::Unknown) || *looks >= PATIENCE {
-                tell(resumed, wall, self.took_ms);
+                let crashed = self.crashed.take();
+                tell(resumed, wall, self.took_ms, crashed.as_ref().map(|(crashed, _)| crashed));
+                crashed.inspect(|(crashed, tears)| crashed.report(tears, &death(wall.death())));
                 self.resumed = None;
             }
         }
@@ -230,7 +262,7 @@ async fn told(master: &Option<AsyncFd<BorrowedFd<'static>>>) {
     }
 }
 
-fn tell(resumed: &Resumed, wall: &Wall, took_ms: u64) {
+fn tell(resumed: &Resumed, wall: &Wall, took_ms: u64, crashed: Option<&Crashed>) {
     log::warn!(
         kept = resumed.kept,
         answered_503 = resumed.told,
@@ -238,7 +270,9 @@ fn tell(resumed: &Resumed, wall: &Wall, took_ms: u64) {
         disbelieved = resumed.disbelieved,
         death:% = death(wall.death()),
         took_ms,
-        servers = wall.generation();
+        servers = wall.generation(),
+        running:% = crashed.map(Crashed::running).map_or_else(String::new, |ran| ran.to_string()),
+        waiting:% = crashed.map(Crashed::waiting).map_or_else(String::new, |ran| ran.to_string());
         "the server before has died, this one goes on with its connections"
     );
 }

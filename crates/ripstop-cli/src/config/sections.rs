@@ -18,6 +18,7 @@ use super::reader::Table;
 use super::unit;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -43,6 +44,8 @@ pub(crate) struct Server {
     pub(crate) placement: Placement,
     /// How long a drain may take.
     pub(crate) drain: Duration,
+    /// How long requests are refused that crash the server.
+    pub(crate) quarantine: Option<Duration>,
     /// Where the process writes its id; `None` is the usual place.
     pub(crate) pid_file: Option<PathBuf>,
 }
@@ -109,6 +112,12 @@ impl Server {
                 Duration::from_secs(30),
                 "How long running requests may take to finish after SIGTERM, SIGINT or `ripstop \
                  stop`; what still runs then is cut.",
+            ),
+            quarantine: table.field(
+                "quarantine",
+                &OrOff(Span(SECOND, DAY)),
+                Some(Duration::from_secs(300)),
+                "How long requests of the same method, path and query are refused with 503 that                  were running at three crashes within a minute; twice as long, up to an hour, if                  they crash the server again. `ripstop poison lift` lifts it.",
             ),
             pid_file: table.optional(
                 "pid_file",

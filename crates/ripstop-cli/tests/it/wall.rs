@@ -144,6 +144,36 @@ fn without_a_master_there_is_one_process() {
 }
 
 #[test]
+fn the_quarantine_is_looked_at_by_the_pid_file_and_by_the_process() {
+    let home = Home::new();
+    let family = serve(&home, &config("", "x"));
+    address(&family, "web");
+    let (master, server) = (family.id().to_string(), family.server().id().to_string());
+    for whose in [&[][..], &["--pid", &master], &["--pid", &server]] {
+        let listed = home.run(&[&["poison", "list"], whose].concat());
+        assert_eq!((listed.code, &*listed.stdout), (0, "nothing is in quarantine\n"), "{whose:?}");
+        let lifted = home.run(&[&["poison", "lift", "--all"], whose].concat());
+        assert_eq!((lifted.code, &*lifted.stdout), (0, "0 handled again\n"), "{whose:?}");
+        let unknown = home.run(&[&["poison", "lift", "00000000000000ab"], whose].concat());
+        assert_eq!(unknown.code, 65, "{unknown:?}");
+        assert!(unknown.stderr.contains("00000000000000ab is not in quarantine"), "{unknown:?}");
+    }
+}
+
+#[test]
+fn without_a_wall_or_a_server_there_is_no_quarantine_to_look_at() {
+    let home = Home::new();
+    assert_eq!(home.run(&["poison", "list"]).code, 69);
+    home.write("ripstop.toml", &config("", "x"));
+    let family = Family::start(&mut home.command(&["serve", "--no-master"])).unwrap();
+    address(&family, "web");
+    let listed = home.run(&["poison", "list", "--pid", &family.id().to_string()]);
+    assert_eq!(listed.code, 69, "{listed:?}");
+    assert!(listed.stderr.contains("the process has no wall"), "{listed:?}");
+    assert_eq!(home.run(&["poison", "lift", "--all", "--pid", "999999999"]).code, 69);
+}
+
+#[test]
 fn master_and_keeper_of_the_program_are_small() {
     let home = Home::new();
     let family = serve(&home, &config("", "x"));

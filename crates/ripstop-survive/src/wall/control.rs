@@ -5,7 +5,7 @@
 //! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
 //! of the server's table, which the keeper shares and the next server inherits.
 
-use super::{text::Text, wish::Wish};
+use super::{suspects::Suspects, text::Text, threads::Threads, wish::Wish};
 use crate::clock::{Clock, uptime};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
@@ -34,7 +34,7 @@ const YOUNG_MS: u64 = 200;
 const KEY: usize = 248;
 
 /// Whose memory this is, and the version of its layout, and of how connections are handed over.
-const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x02");
+const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x03");
 
 /// Where in [`MAGIC`] the version is.
 const VERSION_AT: usize = 7;
@@ -91,6 +91,10 @@ pub(crate) struct Control {
     pub(super) wish: Wish,
     given: [Given; GIVEN],
     listeners: [Slot; LISTENERS],
+    /// The thread that a process died of; 0 where that is not known.
+    pub(super) crashed: AtomicU64,
+    pub(super) suspects: Suspects,
+    pub(super) threads: Threads,
 }
 
 /// What a server is there for.
@@ -131,6 +135,7 @@ impl Control {
         ftruncate(&memory, size_of::<Self>() as u64)?;
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let control = Self::map(&memory)?;
+        control.suspects.begin();
         control.magic.store(MAGIC, Release);
         Ok((memory, control))
     }

@@ -2,6 +2,7 @@
 
 use super::{
     control::{Control, Role},
+    suspects::Suspects,
     wish::Stage,
 };
 use crate::claims::Claims;
@@ -95,6 +96,11 @@ impl Outside {
             Stage::Failed => Upgraded::Failed(self.control.wish.reason()),
             Stage::None | Stage::Written | Stage::Asked | Stage::Starting => Upgraded::NotYet,
         }
+    }
+
+    /// Requests that were running when its servers died.
+    pub fn suspects(&self) -> &'static Suspects {
+        &self.control.suspects
     }
 
     /// All servers of the master, the one that serves first.

@@ -3,17 +3,21 @@
 //! Plain atomics and no lock: a reader that comes while the thread writes may get a mixture. The
 //! watchdog reads only what has stood still for a whole stall, and checks the mark again.
 
+use super::{memory::Memory, ran::rest_of};
 use std::{
     array,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Range,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// What a thread works on.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// By which route the request came.
-    pub route: RouteName<'a>,
+    /// The request's method.
+    pub method: &'a str,
+    /// Its path and query.
+    pub target: &'a str,
     /// Whose it is.
     pub peer: Option<SocketAddr>,
 }
@@ -74,26 +78,45 @@ impl SeenRoute {
 }
 
 /// Bytes of a method that are kept.
-const METHOD: usize = 16;
-/// Bytes of a path or of a route's name that are kept.
-const PATH: usize = 256;
+pub(super) const METHOD: usize = 16;
+/// Bytes of a path with its query, or of a route's name, that are kept.
+pub(super) const TARGET: usize = 256;
 /// Bytes of a request id that are kept.
 const ID: usize = 128;
 
+/// Words of a subject. Who changes what they say changes what processes say to each other, and the
+/// version of that.
+pub const SUBJECT_WORDS: usize = 96;
+
 /// A subject in words.
-#[derive(Debug, Default)]
-pub(super) struct Words {
-    /// 0 while there is no subject.
-    head: AtomicU64,
-    /// The head of the subject that the words are still of; 0 where its request has no number.
-    last: AtomicU64,
-    number: [AtomicU64; 2],
-    address: [AtomicU64; 2],
-    method: Text<{ METHOD / 8 }>,
-    path: Text<{ PATH / 8 }>,
-    id: Text<{ ID / 8 }>,
-    /// The application's name of the route; empty for none.
-    name: Text<{ PATH / 8 }>,
+pub type SubjectWords = [AtomicU64; SUBJECT_WORDS];
+
+/// 0 while there is no subject.
+pub(super) const HEAD: usize = 0;
+/// The head of the subject that the words are still of; 0 where its request has no number.
+const LAST: usize = 1;
+const NUMBER_AT: Range<usize> = 2..4;
+const ADDRESS_AT: Range<usize> = 4..6;
+pub(super) const METHOD_AT: Range<usize> = text_after(ADDRESS_AT, METHOD);
+pub(super) const TARGET_AT: Range<usize> = text_after(METHOD_AT, TARGET);
+/// What of the target was cut off, as [`rest_of`] has it.
+pub(super) const REST: usize = TARGET_AT.end;
+const ID_AT: Range<usize> = text_after(REST..REST + 1, ID);
+/// The application's name of the route; empty for none.
+const NAME_AT: Range<usize> = text_after(ID_AT, TARGET);
+const _: () = assert!(NAME_AT.end <= SUBJECT_WORDS);
+
+/// The place of a text: its length, and so many bytes of it.
+const fn text_after(before: Range<usize>, bytes: usize) -> Range<usize> {
+    before.end..before.end + 1 + bytes / 8
+}
+
+/// What a thread says of itself, or what is said of a request that waits.
+#[derive(Debug)]
+pub(crate) struct Words {
+    memory: Memory,
+    /// Bits of every head.
+    flags: u64,
 }
 
 /// The head of a subject that is hidden for a while.
@@ -105,42 +128,54 @@ const PRESENT: u64 = 1 << 16;
 const V4: u64 = 1 << 17;
 const V6: u64 = 1 << 18;
 const NUMBERED: u64 = 1 << 19;
+pub(super) const WAITS: u64 = 1 << 20;
 
 impl Words {
+    /// Words that other processes see, if there are any.
+    pub(super) fn new() -> Self {
+        Self { memory: Memory::take(), flags: 0 }
+    }
+
+    /// Words for requests that wait, if there is memory that other processes see.
+    pub(crate) fn of_waiting() -> Option<Self> {
+        Some(Self { memory: Memory::take_shared()?, flags: WAITS })
+    }
+
+    fn at(&self, word: usize) -> &AtomicU64 {
+        &self.memory[word]
+    }
+
     /// Shows what was written last again, if it was this request.
     pub(super) fn write_again(&self, request: RequestId<'_>) -> bool {
-        let last = self.last.load(Relaxed);
+        let last = self.at(LAST).load(Relaxed);
         let RequestId::Number(number) = request else { return false };
-        let again = last != 0 && read_wide(&self.number) == number;
+        let half = |word: usize| u128::from(self.at(word).load(Relaxed));
+        let again = last != 0 && half(NUMBER_AT.start) | half(NUMBER_AT.start + 1) << 64 == number;
         if again {
-            self.head.store(last, Relaxed);
+            self.at(HEAD).store(last, Relaxed);
         }
         again
     }
 
-    pub(super) fn write(&self, request: RequestId<'_>, subject: &Subject<'_>) {
-        let mut head = PRESENT | self.write_peer(subject.peer);
-        match subject.route {
-            RouteName::Named(name) => self.name.write(name),
-            RouteName::Target { method, path } => {
-                self.method.write(method);
-                self.path.write(path);
-            }
+    pub(crate) fn write(&self, request: RequestId<'_>, subject: &Subject<'_>) {
+        let mut head = PRESENT | self.flags | self.write_peer(subject.peer);
+        write_text(&self.memory[METHOD_AT], subject.method);
+        write_text(&self.memory[TARGET_AT], subject.target);
+        if subject.target.len() > TARGET {
+            self.at(REST).store(rest_of(subject.target), Relaxed);
         }
         match request {
             RequestId::Number(number) => {
                 head |= NUMBERED;
-                write_wide(&self.number, number);
-                // A name is cleared with the subject.
-                let named = matches!(subject.route, RouteName::Named(_));
-                self.last.store(if named { 0 } else { head }, Relaxed);
+                write_wide(&self.memory[NUMBER_AT], number);
+                self.at(LAST).store(head, Relaxed);
             }
             RequestId::Text(text) => {
-                self.id.write(text);
-                self.last.store(0, Relaxed);
+                write_text(&self.memory[ID_AT], text);
+                self.at(LAST).store(0, Relaxed);
             }
         }
-        self.head.store(head, Relaxed);
+        self.at(HEAD).store(head, Relaxed);
     }
 
     fn write_peer(&self, peer: Option<SocketAddr>) -> u64 {
@@ -149,106 +184,118 @@ impl Words {
             IpAddr::V4(ip) => (V4, u128::from(ip.to_bits())),
             IpAddr::V6(ip) => (V6, ip.to_bits()),
         };
-        write_wide(&self.address, bits);
+        write_wide(&self.memory[ADDRESS_AT], bits);
         kind | u64::from(peer.port())
     }
 
     pub(super) fn name(&self, name: &str) {
-        self.name.write(name);
+        write_text(&self.memory[NAME_AT], name);
     }
 
     /// Shows nothing until it is shown again.
     pub(super) fn hide(&self) -> Hidden {
-        Hidden(self.head.swap(0, Relaxed))
+        Hidden(self.at(HEAD).swap(0, Relaxed))
     }
 
     pub(super) fn show(&self, hidden: Hidden) {
-        self.head.store(hidden.0, Relaxed);
+        self.at(HEAD).store(hidden.0, Relaxed);
     }
 
-    pub(super) fn clear(&self) {
-        self.head.store(0, Relaxed);
-        self.name.write("");
+    pub(crate) fn clear(&self) {
+        self.at(HEAD).store(0, Relaxed);
+        write_text(&self.memory[NAME_AT], "");
     }
 
     pub(super) fn is_there(&self) -> bool {
-        self.head.load(Relaxed) & PRESENT != 0
+        self.at(HEAD).load(Relaxed) & PRESENT != 0
     }
 
     pub(super) fn read(&self) -> Option<Seen> {
-        let head = self.head.load(Relaxed);
+        Seen::read(&self.copy())
+    }
+
+    /// All words as they are now.
+    pub(super) fn copy(&self) -> [u64; SUBJECT_WORDS] {
+        array::from_fn(|word| self.at(word).load(Relaxed))
+    }
+
+    /// Shows what was copied from another thread's words.
+    pub(super) fn write_copy(&self, words: &[u64; SUBJECT_WORDS]) {
+        let places = self.memory.iter().zip(words).skip(LAST);
+        places.for_each(|(place, word)| place.store(*word, Relaxed));
+        self.at(HEAD).store(words[HEAD], Relaxed);
+    }
+}
+
+impl Seen {
+    /// What the words say.
+    pub(super) fn read(words: &[u64; SUBJECT_WORDS]) -> Option<Self> {
+        let head = words[HEAD];
         if head & PRESENT == 0 {
             return None;
         }
-        let route = match self.name.read() {
+        let target = read_text(&words[TARGET_AT]);
+        let route = match read_text(&words[NAME_AT]) {
             name if name.is_empty() => {
-                SeenRoute::Target { method: self.method.read(), path: self.path.read() }
+                let path = target.split('?').next().unwrap_or_default().to_owned();
+                SeenRoute::Target { method: read_text(&words[METHOD_AT]), path }
             }
             name => SeenRoute::Named(name),
         };
         let request = if head & NUMBERED == 0 {
-            self.id.read()
+            read_text(&words[ID_AT])
         } else {
-            format!("{:032x}", read_wide(&self.number))
+            format!("{:032x}", read_wide(&words[NUMBER_AT]))
         };
-        Some(Seen { route, request, peer: self.read_peer(head) })
-    }
-
-    fn read_peer(&self, head: u64) -> Option<SocketAddr> {
-        let bits = read_wide(&self.address);
-        let ip = if head & V4 != 0 {
-            IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).ok()?))
-        } else if head & V6 != 0 {
-            IpAddr::V6(Ipv6Addr::from_bits(bits))
-        } else {
-            return None;
-        };
-        Some(SocketAddr::new(ip, u16::try_from(head & 0xffff).ok()?))
+        Some(Self { route, request, peer: read_peer(head, &words[ADDRESS_AT]) })
     }
 }
 
-fn write_wide(words: &[AtomicU64; 2], number: u128) {
+fn read_peer(head: u64, address: &[u64]) -> Option<SocketAddr> {
+    let bits = read_wide(address);
+    let ip = if head & V4 != 0 {
+        IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).ok()?))
+    } else if head & V6 != 0 {
+        IpAddr::V6(Ipv6Addr::from_bits(bits))
+    } else {
+        return None;
+    };
+    Some(SocketAddr::new(ip, u16::try_from(head & 0xffff).ok()?))
+}
+
+fn write_wide(words: &[AtomicU64], number: u128) {
     // The low half, by a truncation that is meant.
     words[0].store(number as u64, Relaxed);
     words[1].store((number >> 64) as u64, Relaxed);
 }
 
-fn read_wide(words: &[AtomicU64; 2]) -> u128 {
-    u128::from(words[0].load(Relaxed)) | u128::from(words[1].load(Relaxed)) << 64
+fn read_wide(words: &[u64]) -> u128 {
+    u128::from(words[0]) | u128::from(words[1]) << 64
 }
 
-/// A text of at most `8 * N` bytes.
-#[derive(Debug)]
-struct Text<const N: usize> {
-    bytes: AtomicU64,
-    words: [AtomicU64; N],
+/// Writes the length of a text, and as much of it as there is room for.
+fn write_text(words: &[AtomicU64], text: &str) {
+    let kept = text.len().min(8 * (words.len() - 1));
+    for (word, piece) in words[1..].iter().zip(text.as_bytes()[..kept].chunks(8)) {
+        let mut bytes = [0; 8];
+        bytes[..piece.len()].copy_from_slice(piece);
+        word.store(u64::from_le_bytes(bytes), Relaxed);
+    }
+    words[0].store(text.len() as u64, Relaxed);
 }
 
-impl<const N: usize> Default for Text<N> {
-    fn default() -> Self {
-        Self { bytes: AtomicU64::new(0), words: array::from_fn(|_| AtomicU64::new(0)) }
-    }
+/// What was kept of a text.
+pub(super) fn read_bytes(words: &[u64]) -> Vec<u8> {
+    let kept = usize::try_from(words[0]).unwrap_or(0).min(8 * (words.len() - 1));
+    let words = words[1..].iter().take(kept.div_ceil(8));
+    let mut bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+    bytes.truncate(kept);
+    bytes
 }
 
-impl<const N: usize> Text<N> {
-    fn write(&self, text: &str) {
-        let kept = text.len().min(8 * N);
-        for (word, piece) in self.words.iter().zip(text.as_bytes()[..kept].chunks(8)) {
-            let mut bytes = [0; 8];
-            bytes[..piece.len()].copy_from_slice(piece);
-            word.store(u64::from_le_bytes(bytes), Relaxed);
-        }
-        self.bytes.store(kept as u64, Relaxed);
-    }
-
-    /// The text; what was cut in the middle of a character ends with a replacement.
-    fn read(&self) -> String {
-        let kept = usize::try_from(self.bytes.load(Relaxed)).unwrap_or(0).min(8 * N);
-        let words = self.words.iter().take(kept.div_ceil(8));
-        let mut bytes: Vec<u8> = words.flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
-        bytes.truncate(kept);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
+/// The text; what was cut in the middle of a character ends with a replacement.
+pub(super) fn read_text(words: &[u64]) -> String {
+    String::from_utf8_lossy(&read_bytes(words)).into_owned()
 }
 
 #[cfg(test)]
@@ -257,10 +304,13 @@ mod tests {
 
     #[track_caller]
     fn check(id: RequestId<'_>, subject: Subject<'_>, route: SeenRoute, request: &str) {
-        let words = Words::default();
+        let words = Words::new();
         words.write(id, &subject);
         let seen = words.read().expect("a subject was written");
         assert_eq!(seen, Seen { route, request: request.into(), peer: subject.peer });
+        let other = Words::new();
+        other.write_copy(&words.copy());
+        assert_eq!(other.read(), words.read());
         let hidden = words.hide();
         assert_eq!(words.read(), None);
         words.show(hidden);
@@ -273,34 +323,33 @@ mod tests {
         SeenRoute::Target { method: method.into(), path: path.into() }
     }
 
+    fn get(target: &str) -> Subject<'_> {
+        Subject { method: "GET", target, peer: None }
+    }
+
     #[test]
     fn what_was_written_is_read() {
-        let route = RouteName::Target { method: "GET", path: "/a/b?c" };
         let number = RequestId::Number(0xab << 64 | 7);
         let peer = Some("127.0.0.1:65535".parse().expect("an address"));
         let id = "00000000000000ab0000000000000007";
-        check(number, Subject { route, peer }, target("GET", "/a/b?c"), id);
+        check(number, Subject { peer, ..get("/a/b") }, target("GET", "/a/b"), id);
         let peer = Some("[2001:db8::1]:1".parse().expect("an address"));
         let text = RequestId::Text("mine");
-        check(text, Subject { route, peer }, target("GET", "/a/b?c"), "mine");
-        let named = RouteName::Named("users");
-        let seen = SeenRoute::Named("users".into());
-        check(text, Subject { route: named, peer: None }, seen, "mine");
+        check(text, Subject { peer, ..get("/a/b?c") }, target("GET", "/a/b"), "mine");
+        check(text, Subject { method: "OPTIONS", ..get("*") }, target("OPTIONS", "*"), "mine");
     }
 
     #[test]
     fn what_is_too_long_is_cut() {
         let (long, id) = ("x".repeat(1000), "y".repeat(200));
-        let route = RouteName::Target { method: "PROPPATCHPROPPATCH", path: &long };
-        let subject = Subject { route, peer: None };
+        let subject = Subject { method: "PROPPATCHPROPPATCH", ..get(&long) };
         check(RequestId::Text(&id), subject, target("PROPPATCHPROPPAT", &long[..256]), &id[..128]);
     }
 
     #[test]
     fn a_name_of_the_application_goes_before_method_and_path() {
-        let words = Words::default();
-        let route = RouteName::Target { method: "GET", path: "/users/7" };
-        words.write(RequestId::Number(0), &Subject { route, peer: None });
+        let words = Words::new();
+        words.write(RequestId::Number(0), &get("/users/7?x"));
         words.name("/users/{id}");
         let named = SeenRoute::Named("/users/{id}".into());
         assert_eq!(words.read().map(|seen| seen.route), Some(named));
@@ -310,15 +359,14 @@ mod tests {
 
     #[test]
     fn the_same_request_is_shown_again_and_no_other() {
-        let (words, one) = (Words::default(), RequestId::Number(1));
+        let (words, one) = (Words::new(), RequestId::Number(1));
         assert!(!words.write_again(RequestId::Number(0)), "nothing was written yet");
-        let route = RouteName::Target { method: "GET", path: "/a" };
-        words.write(one, &Subject { route, peer: None });
+        words.write(one, &get("/a"));
         let seen = words.read();
         words.clear();
         assert!(words.write_again(one) && words.read() == seen);
         assert!(!words.write_again(RequestId::Number(2)));
-        words.write(RequestId::Text("mine"), &Subject { route, peer: None });
+        words.write(RequestId::Text("mine"), &get("/a"));
         assert!(!words.write_again(one) && !words.write_again(RequestId::Text("mine")));
     }
 }

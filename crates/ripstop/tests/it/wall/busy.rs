@@ -33,10 +33,21 @@ impl Busy {
         to: SocketAddr,
         clients: usize,
     ) {
+        self.run_on(scope, to, clients, ("/", "Hello, World!"));
+    }
+
+    /// As [`Busy::run`], on a path that has this answer.
+    pub(crate) fn run_on<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        to: SocketAddr,
+        clients: usize,
+        asked: (&'static str, &'static str),
+    ) {
         for _ in 0..clients {
             scope.spawn(move || {
                 while !self.stop.load(SeqCst) {
-                    self.connection(to);
+                    self.connection(to, asked);
                 }
             });
         }
@@ -47,18 +58,18 @@ impl Busy {
         Guard(self)
     }
 
-    fn connection(&self, to: SocketAddr) {
+    fn connection(&self, to: SocketAddr, (path, answer): (&str, &str)) {
         let Ok(mut client) = Client::tcp(to) else {
             self.refused.fetch_add(1, Relaxed);
             return;
         };
         while !self.stop.load(SeqCst) {
-            let Ok(response) = client.get("/") else {
+            let Ok(response) = client.get(path) else {
                 self.cut.fetch_add(1, Relaxed);
                 return;
             };
             match (response.status(), response.text().as_str()) {
-                (200, "Hello, World!") => self.answered.fetch_add(1, Relaxed),
+                (200, text) if text == answer => self.answered.fetch_add(1, Relaxed),
                 (503, _) => {
                     self.told.fetch_add(1, Relaxed);
                     return;

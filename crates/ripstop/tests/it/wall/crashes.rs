@@ -18,6 +18,8 @@ fn check(path: &str, signal: &str) {
         walled.successor(before);
         let line = walled.took_over(round);
         assert!(line.contains(&format!("death=signal {signal} ")), "{path}: {line}");
+        let running = format!("running=GET {} (", path.split('?').next().unwrap());
+        assert!(line.contains(&running), "{path}: {line}");
         assert!(line.contains("kept=30 answered_503=1 reset=0 disbelieved=0"), "{path}: {line}");
         all_answered(&mut idle);
         walled.settle();

@@ -8,6 +8,7 @@ mod failpoints;
 mod family;
 mod kills;
 mod kinds;
+mod poison;
 mod replaced;
 mod soak;
 mod upgrades;
