@@ -478,7 +478,15 @@ struct Main<S> {
 }
 
 impl<S: Handler + Sync> Main<S> {
-    async fn run(mut self) -> Outcome {
+    async fn run(self) -> Outcome {
+        let beats = self.survival.beats();
+        tokio::select! {
+            outcome = self.live() => outcome,
+            never = beats => match never {},
+        }
+    }
+
+    async fn live(mut self) -> Outcome {
         let end = self.serve().await;
         let surrender = if let End::Surrender(reason) = end { Some(reason) } else { None };
         if let End::Successor(successor) = end {

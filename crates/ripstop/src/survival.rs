@@ -10,6 +10,7 @@ use ripstop_survive::{Death, Farewells, Manager, Resumed, Successor, Wall, wall}
 use ripstop_tears::Tears;
 use ripstop_work::Surrender;
 use std::{
+    convert::Infallible,
     io,
     os::fd::BorrowedFd,
     sync::{
@@ -126,11 +127,6 @@ impl Survival {
         guardian.is_ready();
         let wall = guardian.wall();
         let took_ms = wall.and_then(Wall::since_death_ms).unwrap_or(0);
-        let every = |period| {
-            let mut interval = interval(period);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        };
         let mut resumed = wall.and_then(Wall::resumed).map(|resumed| (resumed, 0));
         if let Some((resumed, _)) = &mut resumed {
             resumed.kept -= homeless.min(resumed.kept);
@@ -138,13 +134,6 @@ impl Survival {
         }
         let farewells = resumed.as_mut().map(|(resumed, _)| resumed.farewells());
         let (draining, farewell) = (Arc::<AtomicBool>::default(), every(Farewells::PAUSE));
-        let (guarded, drains, mut beat) = (guardian.clone(), draining.clone(), every(BEAT));
-        tokio::spawn(async move {
-            loop {
-                beat.tick().await;
-                guarded.beat(drains.load(Relaxed));
-            }
-        });
         if let (None, Some(crashed)) = (&resumed, &crashed) {
             // Its keeper died with it, and nobody was told how.
             crashed.report(tears, &death(None));
@@ -165,6 +154,18 @@ impl Survival {
             plan,
             took_ms,
             master,
+        }
+    }
+
+    /// Shows that the main thread goes on, for as long as it is polled beside all that it does.
+    pub(crate) fn beats(&self) -> impl Future<Output = Infallible> + use<> {
+        let (guardian, draining) = (self.guardian.clone(), self.draining.clone());
+        async move {
+            let mut beat = every(BEAT);
+            loop {
+                beat.tick().await;
+                guardian.beat(draining.load(Relaxed));
+            }
         }
     }
 
@@ -241,6 +242,13 @@ impl Survival {
             (None, _) => {}
         }
     }
+}
+
+/// Ticks that are late are not made up for.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 // Its successor is unsafe. What that asks for holds: the socket is open as long as the process.

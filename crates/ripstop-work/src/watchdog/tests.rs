@@ -214,7 +214,7 @@ fn a_worker_that_was_replaced_ends_with_its_last_task() {
     let old = Arc::downgrade(&bench.0.list()[0]);
     let stuck = bench.block();
     bench.0.rebuild(0).expect("threads can be started");
-    assert_eq!(old.upgrade().map(|old| old.ending()), Some(Ending::AfterRequest));
+    assert_eq!(old.upgrade().map(|old| old.ending()), Some(Ending::MoveOn));
     bench.serves();
     assert_eq!(bench.0.all().len(), 2);
     drop(stuck);
