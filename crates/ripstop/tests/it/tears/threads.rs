@@ -114,7 +114,10 @@ fn the_threads_of_a_worker_that_was_replaced_end_with_its_last_connection() {
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
     for client in &mut stuck {
         assert_eq!(client.response().unwrap().status(), 200);
+        // It goes on with the fresh one.
+        assert_eq!(client.get("/").unwrap().status(), 200);
     }
+    drop(stuck);
     baseline.returns(&program);
     assert_eq!(program.connect().get("/").unwrap().status(), 200);
     program.terminate();
