@@ -6,12 +6,12 @@
 use libc::{c_char, execve};
 use rustix::{
     fs::{Mode, OFlags, open},
-    mm::{MapFlags, ProtFlags, mmap_anonymous},
+    mm::{MapFlags, ProtFlags, mmap_anonymous, munmap},
     process::getpid,
 };
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::{OsStr, OsString, c_void},
     fs, io,
     ops::Range,
     os::{
@@ -31,7 +31,7 @@ const LISTEN_PID: &str = "LISTEN_PID";
 /// Room for the digits of a process id.
 const DIGITS: usize = 10;
 
-/// A program to be executed. Its memory is never given back: a keeper may have it.
+/// A program to be executed. Its memory is not given back by itself: a keeper may have it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Launch {
     path: *const c_char,
@@ -42,6 +42,8 @@ pub(super) struct Launch {
     /// The program itself, for when its path leads nowhere any more.
     program: RawFd,
     block: (usize, usize),
+    /// That of another path than the one of the start.
+    path_block: (usize, usize),
 }
 
 // SAFETY: what it points to is never written but by `Launch::execute`, in a process without other
@@ -68,9 +70,24 @@ impl Launch {
     /// The same arguments and environment, with the program at this path, or at the one of the start.
     /// The program itself is no way out: what is wanted is what is there now.
     pub(super) fn of(self, path: Option<&OsStr>) -> io::Result<Self> {
+        drop(super::descriptor::own(self.program));
         let Some(path) = path else { return Ok(Self { program: -1, ..self }) };
         let mut block = Block::new(0, path.len() + 1)?;
-        Ok(Self { path: block.text(path), program: -1, ..self })
+        let path_block = (block.start, block.len);
+        Ok(Self { path: block.text(path), program: -1, path_block, ..self })
+    }
+
+    /// Gives the memory back, and closes the program.
+    ///
+    /// # Safety
+    ///
+    /// Nobody executes it any more: there is no copy of it in this process, and no keeper has one.
+    pub(super) unsafe fn release(self) {
+        drop(super::descriptor::own(self.program));
+        for (start, len) in [self.block, self.path_block] {
+            // SAFETY: each was mapped with this length, or is empty; the rest is the caller's word.
+            let _ = unsafe { munmap(start as *mut c_void, len) };
+        }
     }
 
     fn new(
@@ -99,7 +116,8 @@ impl Launch {
             (*first.add(index)).cast_mut().cast::<u8>().add(LISTEN_PID.len() + 1)
         });
         let block = (block.start, block.len);
-        Ok(Self { path, arguments, environment, pid, program, block })
+        let path_block = (0, 0);
+        Ok(Self { path, arguments, environment, pid, program, block, path_block })
     }
 
     /// The memory that [`Launch::execute`] reads.

@@ -278,8 +278,11 @@ impl Ward {
 
 impl Drop for Ward {
     fn drop(&mut self) {
-        // SAFETY: the ward of a master's memory alone refers to it.
-        unsafe { self.control.unmap() };
+        // SAFETY: in the master, the ward alone refers to its memory and executes its program.
+        unsafe {
+            self.control.unmap();
+            self.launch.release();
+        }
     }
 }
 

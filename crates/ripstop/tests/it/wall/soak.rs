@@ -52,6 +52,7 @@ const EVENTS: [Event; 8] = [
 #[derive(Debug)]
 struct Baseline {
     descriptors: usize,
+    masters_descriptors: usize,
     threads: usize,
     server_bytes: u64,
     master_bytes: u64,
@@ -78,6 +79,7 @@ impl Baseline {
         assert!(until(SOON, || std::mem::replace(&mut last, count()) == count()));
         Self {
             descriptors: last.0,
+            masters_descriptors: master.fds().unwrap(),
             threads: last.1,
             server_bytes: server.rss_bytes().unwrap(),
             master_bytes: master.private_bytes().unwrap(),
@@ -194,6 +196,7 @@ fn whatever_happens_under_load_costs_no_idle_connection_and_leaves_nothing_behin
     let after = Baseline::of(&soak.walled);
     println!("{before:?} {after:?}");
     assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));
+    assert_eq!(after.masters_descriptors, before.masters_descriptors);
     assert!(after.server_bytes <= before.server_bytes * 3 / 2, "{before:?} {after:?}");
     assert!(after.master_bytes <= before.master_bytes + (512 << 10), "{before:?} {after:?}");
     soak.walled.family.master().signal(Signal::TERM).unwrap();
