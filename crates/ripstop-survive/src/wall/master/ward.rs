@@ -74,14 +74,19 @@ pub(super) enum Fate {
 impl Ward {
     /// The first one.
     pub(super) fn new(memory: OwnedFd, control: &'static Control) -> io::Result<Self> {
-        Self::with(memory, control, Rc::new(Values::create()?))
+        let launch = Launch::again(&place(&memory))?;
+        Ok(Self::with(memory, control, Rc::new(Values::create()?), launch))
     }
 
-    fn with(memory: OwnedFd, control: &'static Control, values: Rc<OwnedFd>) -> io::Result<Self> {
+    fn with(
+        memory: OwnedFd,
+        control: &'static Control,
+        values: Rc<OwnedFd>,
+        launch: Launch,
+    ) -> Self {
         control.set_memory(memory.as_raw_fd());
         control.set_values(values.as_raw_fd());
-        let launch = Launch::again(&place(&memory))?;
-        Ok(Self {
+        Self {
             control,
             memory,
             values,
@@ -94,7 +99,7 @@ impl Ward {
             beat: (0, 0),
             predecessor: None,
             successor: None,
-        })
+        }
     }
 
     /// One that may take the place of this one, with its listeners: of the program at `path`, or at
@@ -103,10 +108,10 @@ impl Ward {
         let (memory, control) = Control::create()?;
         self.control.bequeath(control);
         let held = self.held.iter().map(Held::duplicate).collect::<io::Result<_>>()?;
-        let launch = Launch::again(&place(&memory))?.of(path)?;
         let (from, to) = listeners::socket_pair(listeners::Waits::Yes)?;
-        let mut next = Self::with(memory, control, self.values.clone())?;
-        (next.held, next.launch, next.predecessor) = (held, launch, Some(from));
+        let launch = Launch::again(&place(&memory))?.of(path)?;
+        let mut next = Self::with(memory, control, self.values.clone(), launch);
+        (next.held, next.predecessor) = (held, Some(from));
         Ok((next, to))
     }
 
