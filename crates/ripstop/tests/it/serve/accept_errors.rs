@@ -60,7 +60,8 @@ fn accepts_that_fail_are_tried_again_and_cost_next_to_nothing() {
             assert!(status == 200 || (errno.starts_with("EN") && status == 503), "{errno}");
         }
         drop(waiting);
-        assert!(until(SOON, || proc.fds().unwrap() == fds), "{errno}: {:?}", proc.fds());
+        // A file of /proc may have been open for a moment when they were counted.
+        assert!(until(SOON, || proc.fds().unwrap() <= fds), "{errno}: {:?} {fds}", proc.fds());
     }
     tear.terminate();
 }

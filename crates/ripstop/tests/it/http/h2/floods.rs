@@ -220,7 +220,12 @@ fn streams_that_are_cancelled_once_their_handlers_run_end_with_a_goaway() {
         let begin = streams().flat_map(|stream| request(stream, "GET", "/wait", END_STREAM));
         // The server may have had enough.
         let _ = client.send(begin.collect::<Vec<_>>());
-        let (begins, is_cut) = (begun + 120, || site.running.handle().connections().open == 0);
+        let begins = begun + 120;
+        let is_cut = || {
+            let counts = site.running.handle().connections();
+            // It may not have been accepted yet.
+            counts.accepted > 0 && counts.open == 0
+        };
         assert!(until(PATIENCE, || site.probe.begun() == begins || is_cut()), "round {round}");
         if site.probe.begun() < begins {
             break;
