@@ -195,8 +195,9 @@ fn whatever_happens_under_load_costs_no_idle_connection_and_leaves_nothing_behin
     soak.idle.clear();
     let after = Baseline::of(&soak.walled);
     println!("{before:?} {after:?}");
-    assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));
-    assert_eq!(after.masters_descriptors, before.masters_descriptors);
+    assert!(after.descriptors <= before.descriptors, "{before:?} {after:?}");
+    assert!(after.masters_descriptors <= before.masters_descriptors, "{before:?} {after:?}");
+    assert_eq!(after.threads, before.threads);
     assert!(after.server_bytes <= before.server_bytes * 3 / 2, "{before:?} {after:?}");
     assert!(after.master_bytes <= before.master_bytes + (512 << 10), "{before:?} {after:?}");
     soak.walled.family.master().signal(Signal::TERM).unwrap();
