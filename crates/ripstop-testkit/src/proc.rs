@@ -33,13 +33,15 @@ impl Proc {
         Ok(names)
     }
 
-    /// How many descriptors it has open.
+    /// How many descriptors it has open, but for files of `/proc`, which are open for a moment now and
+    /// then.
     ///
     /// # Errors
     ///
     /// The process is gone or belongs to somebody else.
     pub fn fds(self) -> io::Result<usize> {
-        Ok(fs::read_dir(self.path("fd"))?.count())
+        let files = self.open_files()?;
+        Ok(files.iter().filter(|(_, target)| !target.starts_with("/proc/")).count())
     }
 
     /// Its resident memory in bytes.

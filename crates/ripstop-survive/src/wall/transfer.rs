@@ -112,7 +112,7 @@ impl Predecessor {
     /// When this process has no descriptor or no claim for it; it is closed then.
     pub fn take(&mut self) -> io::Result<Option<Resting>> {
         loop {
-            let Some(Message { fd, facts, again }) = self.receive(RecvFlags::PEEK)? else {
+            let Some(Message { fd, facts, again }) = self.receive(RecvFlags::PEEK) else {
                 return Ok(None);
             };
             failpoint("peeked");
@@ -120,7 +120,7 @@ impl Predecessor {
             let is_known = maybe_known && is_claimed(&fd);
             let adopted = fd.filter(|_| !is_known).map(|fd| claims()?.adopt(fd, &facts));
             failpoint("adopted");
-            self.receive(RecvFlags::empty())?;
+            let _ = self.receive(RecvFlags::empty());
             failpoint("taken");
             match adopted {
                 Some(Some(resting)) => return Ok(Some(resting)),
@@ -130,7 +130,8 @@ impl Predecessor {
         }
     }
 
-    fn receive(&self, flags: RecvFlags) -> io::Result<Option<Message>> {
+    /// The next message; `None` when nothing more can be received.
+    fn receive(&self, flags: RecvFlags) -> Option<Message> {
         let (mut bytes, mut again) = ([0; Facts::BYTES], [0]);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
@@ -139,7 +140,11 @@ impl Predecessor {
         let message = loop {
             match recvmsg(&self.socket, &mut parts, &mut rights, flags) {
                 Err(Errno::INTR) => {}
-                received => break received?,
+                Err(err) => {
+                    log::error!(err:%; "no more connections can be taken over");
+                    return None;
+                }
+                Ok(message) => break message,
             }
         };
         let fd = rights.drain().find_map(|message| match message {
@@ -147,7 +152,7 @@ impl Predecessor {
             _ => None,
         });
         let (facts, again) = (Facts::from_bytes(&bytes), again != [0]);
-        Ok((message.bytes > 0).then_some(Message { fd, facts, again }))
+        (message.bytes > 0).then_some(Message { fd, facts, again })
     }
 }
 
