@@ -153,7 +153,8 @@ impl Soak {
         let outside = outside(&self.walled);
         assert!(outside.ask(program.map(AsRef::as_ref), SOON));
         self.walled.family.master().signal(Signal::USR2).unwrap();
-        assert!(until(SOON, || outside.upgraded() != Upgraded::NotYet), "{}", self.walled.log());
+        let over = until(2 * SOON, || outside.upgraded() != Upgraded::NotYet);
+        assert!(over, "{:?} {:?}\n{}", outside.servers(), self.walled.members(), self.walled.log());
         let outcome = outside.upgraded();
         self.is_one();
         outcome
