@@ -14,8 +14,8 @@ pub use facts::Facts;
 pub use tick::Tick;
 pub use word::State;
 
+use crate::sealed;
 use rustix::{
-    fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create},
     mm::{MapFlags, ProtFlags, mmap},
     process::{Resource, getrlimit},
 };
@@ -99,10 +99,7 @@ impl Claims {
     fn create() -> io::Result<Self> {
         let most = getrlimit(Resource::Nofile).maximum.unwrap_or(ENTRIES_MAX);
         let entries = usize::try_from(most.clamp(ENTRIES_MIN, ENTRIES_MAX)).unwrap_or(1 << 16);
-        let memory =
-            memfd_create("ripstop-claims", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&memory, bytes(entries) as u64)?;
-        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let memory = sealed::create("ripstop-claims", bytes(entries))?;
         let (header, entries) = map(&memory, entries)?;
         header.layout.store(LAYOUT, Relaxed);
         Ok(Self { header, entries, memory })
@@ -117,9 +114,7 @@ impl Claims {
     /// descriptor beyond the table.
     pub fn begin(&'static self, fd: impl AsFd, facts: &Facts) -> Option<Claim> {
         let number = fd.as_fd().as_raw_fd();
-        let entry = self.entry(number)?;
-        self.header.used.fetch_max(u32::try_from(number).ok()? + 1, Relaxed);
-        entry.write(facts);
+        let entry = self.enter(number, facts)?;
         let generation = entry.word.begin();
         Some(Claim { entry, number, generation })
     }
@@ -129,9 +124,7 @@ impl Claims {
     pub(crate) fn adopt(&'static self, fd: OwnedFd, facts: &Facts) -> Option<Resting> {
         let facts = Facts { server: NO_SERVER, ..*facts };
         let number = fd.as_raw_fd();
-        let entry = self.entry(number)?;
-        self.header.used.fetch_max(u32::try_from(number).ok()? + 1, Relaxed);
-        entry.write(&facts);
+        let entry = self.enter(number, &facts)?;
         let since = Tick::now();
         entry.since.store(since.0, Relaxed);
         // Not to be closed: the claim owns it from now on.
@@ -226,6 +219,14 @@ impl Claims {
             let (worker, since) = (entry.worker.load(Relaxed), Tick(entry.since.load(Relaxed)));
             Some(Resting { number, generation, worker, parked, since, facts: entry.read() })
         })
+    }
+
+    /// The entry of a descriptor that was just opened, with what is known of it.
+    fn enter(&self, number: RawFd, facts: &Facts) -> Option<&'static Entry> {
+        let entry = self.entry(number)?;
+        self.header.used.fetch_max(u32::try_from(number).ok()? + 1, Relaxed);
+        entry.write(facts);
+        Some(entry)
     }
 
     fn entry(&self, number: RawFd) -> Option<&'static Entry> {

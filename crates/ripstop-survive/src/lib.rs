@@ -8,6 +8,7 @@ mod defer_accept;
 mod fail;
 mod hold;
 mod manager;
+mod sealed;
 mod sync;
 mod wall;
 

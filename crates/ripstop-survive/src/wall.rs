@@ -15,6 +15,7 @@ mod descriptor;
 mod keeper;
 mod launch;
 mod master;
+mod message;
 mod outside;
 mod resume;
 mod shed;

@@ -1,7 +1,7 @@
 //! What a process left: its claims, as the next one finds them.
 
 use super::{Claim, Claims, Entry, Header, LAYOUT, State, bytes, map};
-use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
+use crate::sealed;
 use std::{
     io,
     os::fd::{OwnedFd, RawFd},
@@ -27,10 +27,9 @@ impl Claims {
 
     /// The table in the memory, if it is one of this version.
     pub(crate) fn open(memory: OwnedFd) -> io::Result<Self> {
-        let size = usize::try_from(fstat(&memory)?.st_size).unwrap_or(0);
-        let sealed = fcntl_get_seals(&memory)?.contains(SealFlags::SHRINK | SealFlags::GROW);
+        let size = sealed::size(&memory)?.unwrap_or(0);
         let entries = size.saturating_sub(size_of::<Header>()) / size_of::<Entry>();
-        if !sealed || entries == 0 || size != bytes(entries) {
+        if entries == 0 || size != bytes(entries) {
             return Err(io::Error::other("no table of claims"));
         }
         let (header, entries) = map(&memory, entries)?;

@@ -6,9 +6,12 @@
 //! of the server's table, which the keeper shares and the next server inherits.
 
 use super::{suspects::Suspects, text::Text, threads::Threads, wish::Wish};
-use crate::clock::{Clock, uptime};
+use crate::{
+    clock::{Clock, uptime},
+    sealed,
+};
 use rustix::{
-    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
+    fs::fstat,
     io::pread,
     mm::{MapFlags, ProtFlags, mmap, munmap},
 };
@@ -130,10 +133,7 @@ struct Slot {
 impl Control {
     /// Fresh memory.
     pub(super) fn create() -> io::Result<(OwnedFd, &'static Self)> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let memory = memfd_create("ripstop-control", flags)?;
-        ftruncate(&memory, size_of::<Self>() as u64)?;
-        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let memory = sealed::create("ripstop-control", size_of::<Self>())?;
         let control = Self::map(&memory)?;
         control.suspects.begin();
         control.magic.store(MAGIC, Release);
@@ -143,9 +143,7 @@ impl Control {
     /// The memory behind an inherited descriptor; an error if it is anything else.
     pub(super) fn open(memory: BorrowedFd<'_>) -> io::Result<&'static Self> {
         let foreign = || io::Error::other("not the control memory of this version");
-        let sealed = SealFlags::SHRINK | SealFlags::GROW;
-        let size = u64::try_from(fstat(memory)?.st_size).unwrap_or(0);
-        if !fcntl_get_seals(memory)?.contains(sealed) || size != size_of::<Self>() as u64 {
+        if sealed::size(memory)? != Some(size_of::<Self>()) {
             return Err(foreign());
         }
         let control = Self::map(memory)?;

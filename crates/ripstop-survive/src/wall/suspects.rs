@@ -3,11 +3,12 @@
 //! A table of plain atomics: fingerprints, and for each some words that whoever judges it keeps. It
 //! can be read, and entries be taken out of it, from other processes too.
 
+use super::text::Text;
 use std::{
     array,
     hash::{BuildHasher, RandomState},
     sync::atomic::{
-        AtomicU8, AtomicU32, AtomicU64,
+        AtomicU32, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
     },
 };
@@ -43,8 +44,7 @@ pub struct Suspect {
     words: [AtomicU64; SUSPECT_WORDS],
     /// Requests of it that were refused.
     refused: AtomicU64,
-    length: AtomicU32,
-    name: [AtomicU8; NAME],
+    name: Text<NAME>,
 }
 
 impl Suspects {
@@ -124,8 +124,7 @@ impl Suspect {
         let kept = &name.as_bytes()[..name.floor_char_boundary(NAME)];
         self.set_words([0; SUSPECT_WORDS]);
         self.refused.store(0, Relaxed);
-        self.name.iter().zip(kept).for_each(|(place, byte)| place.store(*byte, Relaxed));
-        self.length.store(u32::try_from(kept.len()).unwrap_or(0), Relaxed);
+        self.name.write(kept);
     }
 
     /// What is kept of it.
@@ -140,9 +139,7 @@ impl Suspect {
 
     /// Its name, cut at 120 bytes.
     pub fn name(&self) -> String {
-        let length = self.length.load(Relaxed) as usize;
-        let bytes: Vec<_> = self.name.iter().take(length).map(|b| b.load(Relaxed)).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&self.name.read()).into_owned()
     }
 
     /// Requests of it that were refused.

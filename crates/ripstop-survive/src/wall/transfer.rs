@@ -8,22 +8,14 @@
 //!
 //! [`State::Handing`]: crate::State::Handing
 
-use super::descriptor::borrow;
+use super::{descriptor::borrow, message};
 use crate::{
     claims::{Claims, Facts, Resting, claims},
     fail::failpoint,
 };
-use rustix::{
-    fs::fstat,
-    io::Errno,
-    net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-    },
-};
+use rustix::{fs::fstat, io::Errno, net::RecvFlags};
 use std::{
     io::{self, IoSlice, IoSliceMut},
-    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -82,15 +74,12 @@ impl Successor {
     /// `again`: the other one may have it already.
     fn send(&self, fd: &OwnedFd, facts: &Facts, again: bool) -> rustix::io::Result<()> {
         let (bytes, again) = (facts.to_bytes(), [u8::from(again)]);
-        let (parts, descriptors) = ([IoSlice::new(&bytes), IoSlice::new(&again)], [fd.as_fd()]);
+        let parts = [IoSlice::new(&bytes), IoSlice::new(&again)];
         loop {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut rights = SendAncillaryBuffer::new(&mut space);
-            rights.push(SendAncillaryMessage::ScmRights(&descriptors));
-            match sendmsg(&self.0, &parts, &mut rights, SendFlags::NOSIGNAL) {
+            match message::send(&self.0, &parts, Some(fd.as_fd())) {
                 // Too many descriptors of this user are on their way.
                 Err(Errno::INTR | Errno::TOOMANYREFS) => std::thread::yield_now(),
-                sent => return sent.map(drop),
+                sent => return sent,
             }
         }
     }
@@ -133,26 +122,19 @@ impl Predecessor {
     /// The next message; `None` when nothing more can be received.
     fn receive(&self, flags: RecvFlags) -> Option<Message> {
         let (mut bytes, mut again) = ([0; Facts::BYTES], [0]);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut rights = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut bytes), IoSliceMut::new(&mut again)];
-        let flags = flags | RecvFlags::CMSG_CLOEXEC;
-        let message = loop {
-            match recvmsg(&self.socket, &mut parts, &mut rights, flags) {
+        let (length, fd) = loop {
+            match message::receive(&self.socket, &mut parts, flags) {
                 Err(Errno::INTR) => {}
                 Err(err) => {
                     log::error!(err:%; "no more connections can be taken over");
                     return None;
                 }
-                Ok(message) => break message,
+                Ok(received) => break received,
             }
         };
-        let fd = rights.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
-            _ => None,
-        });
         let (facts, again) = (Facts::from_bytes(&bytes), again != [0]);
-        (message.bytes > 0).then_some(Message { fd, facts, again })
+        (length > 0).then_some(Message { fd, facts, again })
     }
 }
 

@@ -5,10 +5,8 @@
 //! writer that dies leaves the value that was there before.
 
 use super::text::Text;
-use rustix::{
-    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create},
-    mm::{MapFlags, ProtFlags, mmap},
-};
+use crate::sealed;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
 use std::{
     fmt, io,
     os::fd::{BorrowedFd, OwnedFd},
@@ -90,18 +88,13 @@ static WRITES: Mutex<()> = Mutex::new(());
 impl Values {
     /// Fresh memory.
     pub(super) fn create() -> io::Result<OwnedFd> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let memory = memfd_create("ripstop-values", flags)?;
-        ftruncate(&memory, size_of::<Self>() as u64)?;
-        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        Ok(memory)
+        sealed::create("ripstop-values", size_of::<Self>())
     }
 
     /// The memory behind an inherited descriptor; an error if it is anything else.
     pub(super) fn open(memory: BorrowedFd<'_>) -> io::Result<&'static Self> {
-        let sealed = SealFlags::SHRINK | SealFlags::GROW;
-        let size = usize::try_from(fstat(memory)?.st_size).unwrap_or(0);
-        if !fcntl_get_seals(memory)?.contains(sealed) || size != size_of::<Self>() {
+        let size = size_of::<Self>();
+        if sealed::size(memory)? != Some(size) {
             return Err(io::Error::other("not the values of this version"));
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;

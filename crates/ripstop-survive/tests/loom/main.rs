@@ -18,6 +18,18 @@ mod sync {
 use loom::{sync::Arc, thread};
 use word::{State, Word};
 
+/// Somebody who wants an idle connection; tells whether it was won.
+fn taker(word: &Arc<Word>, generation: u32) -> thread::JoinHandle<bool> {
+    let word = word.clone();
+    thread::spawn(move || {
+        let won = word.take(generation);
+        if won {
+            word.taken(generation, true);
+        }
+        won
+    })
+}
+
 /// The task that has the connection reads, or the rescuer has it: never both, never neither.
 #[test]
 fn an_idle_connection_belongs_to_the_task_or_to_who_takes_it() {
@@ -25,16 +37,7 @@ fn an_idle_connection_belongs_to_the_task_or_to_who_takes_it() {
         let word = Arc::new(Word::default());
         let generation = word.begin();
         word.rest(generation);
-        let taker = {
-            let word = word.clone();
-            thread::spawn(move || {
-                let won = word.take(generation);
-                if won {
-                    word.taken(generation, true);
-                }
-                won
-            })
-        };
+        let taker = taker(&word, generation);
         let reads = word.resume(generation);
         let taken = taker.join().expect("it does not panic");
         assert!(reads != taken);
@@ -69,16 +72,7 @@ fn a_connection_that_is_parked_from_its_rest_has_one_owner_at_a_time() {
         let word = Arc::new(Word::default());
         let generation = word.begin();
         word.rest(generation);
-        let taker = {
-            let word = word.clone();
-            thread::spawn(move || {
-                let won = word.take(generation);
-                if won {
-                    word.taken(generation, true);
-                }
-                won
-            })
-        };
+        let taker = taker(&word, generation);
         let handing = {
             let word = word.clone();
             thread::spawn(move || word.hand(generation))

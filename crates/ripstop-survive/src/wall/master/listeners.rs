@@ -1,17 +1,13 @@
 //! The listeners that the master holds: duplicates that a server sends it, so that their queues of
 //! clients outlive server and keeper together. And what it sends a server: the way to the next one.
 
-use super::super::control::Control;
+use super::super::{control::Control, message};
 use rustix::{
     io::Errno,
-    net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-    },
+    net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair},
 };
 use std::{
     io::{self, IoSlice, IoSliceMut},
-    mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
@@ -66,13 +62,7 @@ pub(in super::super) fn tell(
 ) -> rustix::io::Result<()> {
     let slot = [u8::try_from(slot).unwrap_or(u8::MAX)];
     let parts = [IoSlice::new(&slot), IoSlice::new(key.as_bytes())];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut rights = SendAncillaryBuffer::new(&mut space);
-    let descriptors: Vec<_> = listener.into_iter().collect();
-    if !descriptors.is_empty() {
-        rights.push(SendAncillaryMessage::ScmRights(&descriptors));
-    }
-    sendmsg(master, &parts, &mut rights, SendFlags::NOSIGNAL).map(drop)
+    message::send(master, &parts, listener)
 }
 
 /// Passes the server a descriptor.
@@ -106,18 +96,9 @@ pub(super) fn take(server: &OwnedFd, held: &mut Vec<Held>) -> rustix::io::Result
     }
 }
 
-/// One message: its length, and the descriptor that came with it.
 fn receive(
     from: impl AsFd,
     bytes: &mut [u8; MESSAGE],
 ) -> rustix::io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut rights = RecvAncillaryBuffer::new(&mut space);
-    let (mut parts, flags) = ([IoSliceMut::new(bytes)], RecvFlags::CMSG_CLOEXEC);
-    let message = recvmsg(from, &mut parts, &mut rights, flags)?;
-    let passed = rights.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
-        _ => None,
-    });
-    Ok((message.bytes, passed))
+    message::receive(from, &mut [IoSliceMut::new(bytes)], RecvFlags::empty())
 }
