@@ -3,9 +3,12 @@
 use ripstop_testkit::Client;
 use std::{
     net::SocketAddr,
-    sync::atomic::{
-        AtomicBool, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
+    sync::{
+        LockResult, RwLock, RwLockWriteGuard,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     thread::Scope,
 };
@@ -14,6 +17,8 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
     stop: AtomicBool,
+    /// Read by each client while it asks.
+    asking: RwLock<()>,
     pub(crate) answered: AtomicUsize,
     /// 503, by the server after the one that was killed.
     pub(crate) told: AtomicUsize,
@@ -58,12 +63,18 @@ impl Busy {
         Guard(self)
     }
 
+    /// Has no client ask anything until what this returns is dropped; what was asked is answered.
+    pub(crate) fn pause(&self) -> LockResult<RwLockWriteGuard<'_, ()>> {
+        self.asking.write()
+    }
+
     fn connection(&self, to: SocketAddr, (path, answer): (&str, &str)) {
         let Ok(mut client) = Client::tcp(to) else {
             self.refused.fetch_add(1, Relaxed);
             return;
         };
         while !self.stop.load(SeqCst) {
+            let _asking = self.asking.read();
             let Ok(response) = client.get(path) else {
                 self.cut.fetch_add(1, Relaxed);
                 return;

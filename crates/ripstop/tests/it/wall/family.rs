@@ -1,5 +1,6 @@
 //! The example `tear` with master and keeper.
 
+use super::busy::Busy;
 use crate::serve::{program::command, setup::SOON};
 use ripstop_testkit::{Client, Family, Proc, Signal, send, until};
 use std::{net::SocketAddr, ops::Deref, process::Command};
@@ -51,6 +52,13 @@ impl Walled {
     #[track_caller]
     pub(crate) fn settle(&self) {
         assert!(comes_to_rest(self.server()), "it is never at rest:\n{}", self.family.log());
+    }
+
+    /// The same under load: between two requests of the busy clients.
+    #[track_caller]
+    pub(crate) fn settle_between(&self, busy: &Busy) {
+        let _pause = busy.pause();
+        self.settle();
     }
 
     /// Kills the server, and waits for the next one.

@@ -29,11 +29,9 @@ fn kills_under_load_cost_no_idle_connection_and_refuse_nobody() {
         busy.run(scope, walled.address, 8);
         let mut first = Vec::new();
         for round in 0..KILLS {
-            // Half of them are parked by now, or all; the others were answered a moment ago. A claim
-            // is at rest when its worker has gone on to others.
+            // Half of them are parked by now, or all; the others were answered a moment ago.
             all_answered(&mut idle[..IDLE / 2]);
-            let some = busy.answered.load(Relaxed) + 100;
-            assert!(until(SOON, || busy.answered.load(Relaxed) > some), "{busy:?}");
+            walled.settle_between(&busy);
             let answered = busy.answered.load(Relaxed);
             send(walled.server(), Signal::KILL).unwrap();
             let begin = Instant::now();
@@ -68,8 +66,7 @@ fn ten_kills_in_a_row_cost_none_of_ten_thousand_idle_connections() {
         busy.run(scope, walled.address, 8);
         for round in 0..10 {
             all_answered(&mut idle[..CROWD / 10]);
-            let some = busy.answered.load(Relaxed) + 100;
-            assert!(until(SOON, || busy.answered.load(Relaxed) > some), "{busy:?}");
+            walled.settle_between(&busy);
             send(walled.server(), Signal::KILL).unwrap();
             walled.took_over(round + 2);
         }

@@ -24,6 +24,9 @@ const BUSY: usize = 4;
 /// Connections that are used after each event.
 const IDLE: usize = 100;
 
+/// How the names of executors begin.
+const EXECUTOR: &str = "rip-e";
+
 /// What happens.
 #[derive(Clone, Copy, Debug)]
 enum Event {
@@ -53,7 +56,7 @@ const EVENTS: [Event; 8] = [
 struct Baseline {
     descriptors: usize,
     masters_descriptors: usize,
-    threads: usize,
+    threads: Vec<String>,
     server_bytes: u64,
     master_bytes: u64,
 }
@@ -71,12 +74,28 @@ impl Baseline {
         assert!(until(SOON, at_rest), "{:?} {:?}\n{}", walled.members(), seen(), walled.log());
         walled.settle();
         let (server, master) = (walled.server(), walled.family.proc());
-        let mut last = (0, 0);
-        // The one that resolves the names in stacks ends by itself.
-        let stays = |name: &&String| *name != "rip-tears";
-        let threads = || server.threads().unwrap_or_default().iter().filter(stays).count();
-        let count = || (server.fds().unwrap_or(0), threads());
-        assert!(until(SOON, || std::mem::replace(&mut last, count()) == count()));
+        let mut last = (0, Vec::new());
+        let threads = || {
+            let mut threads = server.threads().unwrap_or_default();
+            // The one that resolves the names in stacks ends by itself.
+            threads.retain(|name| name != "rip-tears");
+            // Which of the executors are left is nobody's concern.
+            threads.iter_mut().filter(|name| name.starts_with(EXECUTOR)).for_each(|name| {
+                name.truncate(EXECUTOR.len());
+            });
+            threads
+        };
+        // The surplus of them lingers for a while.
+        let executors = |threads: &[String]| {
+            let count = threads.iter().filter(|name| *name == EXECUTOR).count();
+            count == thread::available_parallelism().unwrap().get()
+        };
+        let seen = || (server.fds().unwrap_or(0), threads());
+        let settled = until(SOON, || {
+            let before = std::mem::replace(&mut last, seen());
+            before == last && executors(&last.1)
+        });
+        assert!(settled, "{last:?}");
         Self {
             descriptors: last.0,
             masters_descriptors: master.fds().unwrap(),
@@ -172,6 +191,7 @@ fn whatever_happens_under_load_costs_no_idle_connection_and_leaves_nothing_behin
     soak.happens(Event::Wedge);
     let before = Baseline::of(&soak.walled);
     soak.idle = soak.walled.idle(IDLE);
+    soak.walled.settle();
     let (busy, end) = (Busy::default(), Instant::now() + Duration::from_secs(seconds));
     let (mut events, mut kills) = (0, 0);
     thread::scope(|scope| {
@@ -182,10 +202,9 @@ fn whatever_happens_under_load_costs_no_idle_connection_and_leaves_nothing_behin
             soak.happens(event);
             events += 1;
             kills += usize::from(matches!(event, Event::KillServer));
+            println!("{events} {event:?}");
             all_answered(&mut soak.idle);
-            // Their claims are at rest when their workers have gone on to others.
-            let some = busy.answered.load(Relaxed) + 100;
-            assert!(until(SOON, || busy.answered.load(Relaxed) > some), "{event:?} {busy:?}");
+            soak.walled.settle_between(&busy);
         }
     });
     println!("{events} events in {seconds} s, {kills} kills, {busy:?}");
