@@ -72,8 +72,10 @@ where
     let ledger = Ledger::new(conn.has_moved);
     let mut way = Way { asked_to_end: false, parks: ends.parks(), ledger };
     let step = poll_fn(|cx| drive(Pin::new(&mut http), conn, &mut way, cx)).await;
+    // The ends are on the heap, as far as they wait: here they would be a part of every
+    // connection's task.
     if let Step::Switch = step {
-        switch(http, conn).await;
+        Box::pin(switch(http, conn)).await;
         return End::Closed;
     }
     let parts = http.into_parts();
@@ -94,8 +96,8 @@ where
                 && !conn.refused.load(Relaxed);
             finish(wire, read_whole).await;
         }
-        Step::Answered => linger(wire).await,
-        Step::Refuse(refusal) => refuse(wire, refusal).await,
+        Step::Answered => Box::pin(linger(wire)).await,
+        Step::Refuse(refusal) => Box::pin(refuse(wire, refusal)).await,
         Step::Abort | Step::Switch => wire.reset(),
     }
     End::Closed
@@ -276,7 +278,7 @@ fn at_rest(conn: &Conn, way: &Way, paid: &Paid) -> Poll<Step> {
         Reading::Between => {
             let parks_in = way.parks_in(conn);
             conn.progress.set_if_clear(Wait::Peer, parks_in.or(conn.options.timeouts.idle));
-            if parks_in.is_some() && conn.worker.thrift().parks() {
+            if parks_in.is_some() && conn.worker.parks_soon() {
                 // At the next tick: one that is used all the time never pays for it.
                 conn.progress.set_sooner(Wait::Peer, Duration::ZERO);
             }
@@ -315,7 +317,7 @@ impl Way {
 /// Ends a connection that hyper is done with.
 async fn finish<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>, read_whole: bool) {
     if !read_whole {
-        linger(wire).await;
+        Box::pin(linger(wire)).await;
     } else if !wire.ends_by_close {
         // A peer that has gone does not get to know that it was told.
         let _ = tokio::time::timeout(LINGER, wire.io.shutdown()).await;
@@ -335,7 +337,6 @@ async fn refuse<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>, refusal: R
 async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<I>) {
     let drain = async {
         wire.io.shutdown().await?;
-        // On the heap: here it would be a part of every connection's task.
         let mut buf = vec![0; LINGER_PIECE];
         while wire.io.read(&mut buf).await? > 0 {}
         std::io::Result::Ok(())

@@ -41,12 +41,12 @@ pub struct Timeouts {
     /// Between two pieces of a response that the peer takes: then a reset. See also
     /// [`Limits::rate`]. Default 30 s.
     pub write: Option<Duration>,
-    /// Between two requests of a connection: then it is closed; one that is parked within
-    /// [`Timeouts::sweep`]. Default 75 s.
+    /// Between two requests of a connection: then it is closed; one that is parked up to
+    /// [`Timeouts::park`] and [`Timeouts::sweep`] later. Default 75 s.
     pub idle: Option<Duration>,
     /// Between two requests of an HTTP/1 connection: then it leaves its task, and costs next to
-    /// nothing until its next bytes come. Where it is not shorter than `idle`, it never does.
-    /// Default 1 s.
+    /// nothing until its next bytes come; sooner where memory is short, or the worker has a crowd
+    /// of them. Where it is not shorter than `idle`, it never does. Default 1 s.
     pub park: Option<Duration>,
     /// From the request's head to the response's head, counted anew from each piece of the
     /// request's body: then 504. Default 60 s.

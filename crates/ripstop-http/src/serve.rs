@@ -110,6 +110,7 @@ where
     };
     // Settings go out before any request: to another process this is a response that has begun.
     conn.responds();
-    h2::serve(wire, read, &conn, service).await;
+    // On the heap: here it would be a part of every connection's task.
+    Box::pin(h2::serve(wire, read, &conn, service)).await;
     Served::Ended
 }

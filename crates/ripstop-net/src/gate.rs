@@ -10,17 +10,19 @@
 mod tests;
 
 use crate::{AcceptStep, Listener, Refusal, Reserve, Socket, reserve::UNAVAILABLE};
+use pin_project_lite::pin_project;
 use ripstop_balance::{Load, Placement, Placer, spill};
 use ripstop_work::{Worker, Workers};
 use std::{
     future::{Future, poll_fn},
     io::ErrorKind,
     os::fd::{AsFd, AsRawFd, RawFd},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -245,6 +247,29 @@ async fn join<R: Reception>(gate: &Arc<Gate<R>>, number: u64) -> Option<AsyncFd<
     None
 }
 
+pin_project! {
+    /// A connection that comes from outside. A thread takes such tasks in between its own, and may
+    /// have one of these where a spare cannot get at it: that one goes first.
+    struct Behind<F> {
+        #[pin]
+        connection: F,
+        went: bool,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Behind<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let behind = self.project();
+        if std::mem::replace(behind.went, true) {
+            return behind.connection.poll(cx);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
 /// Lets other tasks run. tokio's own `yield_now` keeps the task where a spare cannot get at it
 /// if the next task blocks the thread; a plain wake-up puts it into the run queue.
 pub(crate) async fn yield_once() {
@@ -310,12 +335,7 @@ impl<R: Reception> Gate<R> {
             return me.spawn_connection(self.reception.receive(socket, me));
         };
         let connection = self.reception.receive(socket, worker);
-        worker.spawn_connection(async move {
-            // A thread takes what comes from outside in between its own tasks, and may have one
-            // of them where a spare cannot get at it: that one goes first.
-            yield_once().await;
-            connection.await;
-        });
+        worker.spawn_connection(Behind { connection, went: false });
     }
 
     /// Gives the lease on if it is used up, or if another worker is idle and this one is not.

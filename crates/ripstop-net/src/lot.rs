@@ -106,6 +106,14 @@ struct Key {
     generation: u32,
 }
 
+/// A parked connection that has something to say.
+#[derive(Clone, Copy)]
+struct Told {
+    key: Key,
+    /// Its client says nothing after that.
+    ended: bool,
+}
+
 impl Key {
     fn to_data(self) -> EventData {
         EventData::new_u64(
@@ -349,11 +357,14 @@ impl Lots {
         Some(Ticket::kept(readmission.connections().clone(), client))
     }
 
-    /// A connection that is at rest no longer goes on as a task of `worker`.
-    fn wake(&self, lot: &Lot, key: Key, worker: &Arc<Worker>) {
+    /// A connection that is at rest no longer goes on as a task of `worker`, unless its client has
+    /// gone: then it needs none.
+    fn wake(&self, lot: &Lot, Told { key, ended }: Told, worker: &Arc<Worker>) {
         let plain = self.unpark(lot, key.number, key.generation);
-        if let Some(stream) = plain.or_else(|| lot.session(key)) {
-            self.readmit(stream, worker);
+        match plain.or_else(|| lot.session(key)) {
+            Some(stream) if ended && stream.is_over() => stream.close(),
+            Some(stream) => self.readmit(stream, worker),
+            None => {}
         }
     }
 
@@ -490,13 +501,19 @@ impl Lot {
     }
 
     /// The connections that have something to say, up to a batch of them.
-    fn told(&self, into: &mut Vec<Key>) -> io::Result<()> {
+    fn told(&self, into: &mut Vec<Told>) -> io::Result<()> {
         let nothing = epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
         let mut events = [nothing; BATCH];
         let no_time = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let count = epoll::wait(&self.epoll, &mut events, Some(&no_time))?;
         into.clear();
-        into.extend(events[..count].iter().map(|event| Key::from_data(event.data)));
+        let ends = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        let told = |event: &epoll::Event| Told {
+            key: Key::from_data(event.data),
+            // By a copy: the fields of an event are not aligned.
+            ended: { event.flags }.intersects(ends),
+        };
+        into.extend(events[..count].iter().map(told));
         Ok(())
     }
 }
@@ -535,7 +552,7 @@ async fn watch(lots: Arc<Lots>, index: usize, worker: Arc<Worker>) {
         while lot.told(&mut told).is_ok() && !told.is_empty() {
             // Whoever was just told of is parked when the one who parks it has left.
             drop(lock(&lot.entering));
-            told.drain(..).for_each(|key| lots.wake(lot, key, &worker));
+            told.drain(..).for_each(|told| lots.wake(lot, told, &worker));
             yield_once().await;
         }
     }

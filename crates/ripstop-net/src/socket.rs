@@ -193,6 +193,16 @@ impl Socket {
         self.fd().map(|fd| send(fd, bytes, SendFlags::NOSIGNAL));
     }
 
+    /// Whether there is nothing to read, and never will be.
+    pub(crate) fn is_over(&self) -> bool {
+        let Some(fd) = self.fd() else { return true };
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match recv(fd, [0u8; 1].as_mut_slice(), flags) {
+            Ok((_, length)) => length == 0,
+            Err(err) => !matches!(err, Errno::AGAIN | Errno::INTR),
+        }
+    }
+
     /// Whether bytes that were read ahead wait to be read.
     pub(crate) fn has_read_ahead(&self) -> bool {
         self.prefix.is_some()

@@ -79,6 +79,15 @@ impl Stream {
         }
     }
 
+    /// Whether there is nothing to read, and never will be: the client has ended, or the connection
+    /// is lost.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.is_over(),
+            Self::Tls(tls) => tls.socket().is_over(),
+        }
+    }
+
     /// Closes a connection at rest, which is told so under TLS. Does not wait for anything.
     pub(crate) fn close(self) {
         if let Self::Tls(mut tls) = self {

@@ -7,6 +7,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
+/// Connections with tasks from which on those that are idle had better be parked soon: their tasks
+/// take about two megabytes.
+const CROWD: usize = 512;
+
 /// Counters of one worker. All of them are hints: relaxed, never used to synchronise.
 #[derive(Debug, Default)]
 pub struct LoadCell {
@@ -92,6 +96,11 @@ impl LoadCell {
     /// Ends what [`LoadCell::request_begins`] began.
     pub fn request_ended(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether many connections have a task.
+    pub(crate) fn is_crowd(&self) -> bool {
+        self.connections.load(Relaxed) > CROWD
     }
 
     /// The load as it is now.

@@ -75,22 +75,23 @@ impl Drop for Running {
 }
 
 pin_project_lite::pin_project! {
-    /// A task of a worker.
-    pub(crate) struct Task<F> {
+    /// A task of a worker. Not an `async` block around the future, which would have room for it twice.
+    pub(crate) struct Task<F, G> {
         #[pin]
         future: F,
         // After the future, so that it still counts while the future is dropped.
-        running: Running,
+        counted: G,
     }
 }
 
-impl<F> Task<F> {
-    pub(crate) fn new(tasks: &Arc<Tasks>, future: F) -> Self {
-        Self { future, running: Running::begin(tasks) }
+impl<F, G> Task<F, G> {
+    /// A task that counts for as long as `counted` lives, such as a [`Running`].
+    pub(crate) fn new(counted: G, future: F) -> Self {
+        Self { future, counted }
     }
 }
 
-impl<F: Future<Output = ()>> Future for Task<F> {
+impl<F: Future<Output = ()>, G> Future for Task<F, G> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -125,6 +125,13 @@ impl Worker {
         &self.common.thrift
     }
 
+    /// Whether idle connections are to be parked as soon as they can be: memory is short, or the
+    /// worker has a crowd of connections with tasks. What these take at their peak the allocator may
+    /// keep for long.
+    pub fn parks_soon(&self) -> bool {
+        self.thrift().parks() || self.load.is_crowd()
+    }
+
     /// The runtime that the worker's tasks run on.
     pub fn handle(&self) -> &Handle {
         &self.handle
@@ -133,22 +140,19 @@ impl Worker {
     /// Runs `future` as a task of this worker. May be called from any thread; the worker is
     /// woken only when it sleeps.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(Task::new(&self.tasks, future));
+        self.handle.spawn(Task::new(Running::begin(&self.tasks), future));
     }
 
     /// Runs a task that does not count as work: a drain does not wait for it, its owner ends it.
     pub fn spawn_service(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(Task::new(&self.services, future));
+        self.handle.spawn(Task::new(Running::begin(&self.services), future));
     }
 
     /// Like [`Worker::spawn`], for a task that owns a connection: it counts as the worker's load
     /// from now until it ends.
     pub fn spawn_connection(&self, future: impl Future<Output = ()> + Send + 'static) {
-        let owned = Owned::new(self.load.clone());
-        self.spawn(async move {
-            future.await;
-            drop(owned);
-        });
+        let counted = (Owned::new(self.load.clone()), Running::begin(&self.tasks));
+        self.handle.spawn(Task::new(counted, future));
     }
 
     /// Counts something that is done elsewhere as a task of this worker, for as long as the guard

@@ -213,9 +213,8 @@ impl<S: Handler + Sync> Readmission for Door<S> {
 
     fn parked_max(&self) -> Option<Duration> {
         let timeouts = self.shared.load().options.timeouts;
-        // Where memory is short, they are parked as soon as they are idle.
-        let before = if self.workers.thrift().parks() { Duration::ZERO } else { timeouts.park? };
-        Some(timeouts.idle?.saturating_sub(before))
+        // How long it was idle before is not known: a crowd is parked sooner than others.
+        timeouts.park.and(timeouts.idle)
     }
 }
 

@@ -79,6 +79,8 @@ struct Baseline {
     _client: Client,
     threads: Vec<String>,
     fds: usize,
+    /// What they were, should there be more of them.
+    files: Vec<(u32, String)>,
 }
 
 impl Baseline {
@@ -88,7 +90,7 @@ impl Baseline {
         assert_eq!(client.get("/").unwrap().status(), 200);
         let proc = program.process.proc();
         let (threads, fds) = (program.threads(), proc.fds().unwrap());
-        Self { _client: client, threads, fds }
+        Self { _client: client, threads, fds, files: proc.open_files().unwrap() }
     }
 
     /// Waits until the program has what it had.
@@ -97,7 +99,7 @@ impl Baseline {
         let proc = program.process.proc();
         // A thread may have had a file of `/proc` open for a moment when there were so many.
         let back = until(SOON, || proc.fds().is_ok_and(|now| now <= self.fds));
-        assert!(back, "{:?} descriptors, {} before", proc.fds(), self.fds);
+        assert!(back, "{:?}, {:?} before", proc.open_files(), self.files);
         let same = until(SOON, || kinds(&proc.threads().unwrap()) == kinds(&self.threads));
         assert!(same, "{:?}, {:?} before", proc.threads().unwrap(), self.threads);
     }

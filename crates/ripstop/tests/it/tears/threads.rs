@@ -100,8 +100,8 @@ fn executors_that_jobs_held_are_back_after_them() {
 
 #[test]
 fn executors_are_back_after_jobs_that_came_too_late() {
-    let arguments = ["--workers", "1", "--lane", "queued", "--deadline", "200"];
-    check(&arguments, &["/spin?ms=1000", "/wedge?ms=1000"], 504);
+    let arguments = ["--workers", "1", "--lane", "queued", "--deadline", "1000"];
+    check(&arguments, &["/spin?ms=2000", "/wedge?ms=2000"], 504);
 }
 
 #[test]
