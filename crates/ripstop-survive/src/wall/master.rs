@@ -128,6 +128,7 @@ impl Master {
             self.wait();
             self.take_signals();
             self.wards().for_each(Ward::take_listeners);
+            self.wards().for_each(|ward| ward.control.descent.obey());
             self.reap();
             self.go_on_with_upgrade();
             self.pass_on();
