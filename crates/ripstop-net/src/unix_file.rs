@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ripstop_survive::{Wall, wall};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, open};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -37,6 +38,22 @@ impl UnixFile {
             Some(mode) => fs::set_permissions(&self.path, fs::Permissions::from_mode(mode)),
             None => Ok(()),
         }
+    }
+}
+
+impl UnixFile {
+    /// Gives the file to a user and a group: a file with another name does not get there, whoever
+    /// else may write to the folder.
+    pub(crate) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(&self.path, flags, Mode::empty())?;
+        let stat = fstat(&file)?;
+        let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+        if !is_socket || (stat.st_dev, stat.st_ino) != self.identity {
+            return Err(io::Error::other("another file has taken the place of the socket"));
+        }
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        Ok(chownat(&file, "", Some(user), Some(group), AtFlags::EMPTY_PATH)?)
     }
 }
 

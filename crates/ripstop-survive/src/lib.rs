@@ -21,7 +21,7 @@ pub use defer_accept::set_defer_accept;
 pub use fail::failpoint;
 pub use hold::holding_signals;
 pub use manager::Manager;
-pub use privileges::{NewPrivileges, can_be, give_up};
+pub use privileges::{NewPrivileges, give_up};
 pub use wall::{
     CarryError, Connections, Crash, Death, Farewells, Kept, LeftThread, Outside, Predecessor,
     Resumed, Role, SUSPECT_WORDS, ServerSeen, Successor, Suspect, Suspects, THREAD_WORDS,

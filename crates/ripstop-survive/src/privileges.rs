@@ -42,9 +42,11 @@ pub fn give_up(account: Option<&Account>, new: NewPrivileges) -> io::Result<()> 
     }
 }
 
-/// Whether the process can be of this account: it is root, or it is so already.
-pub fn can_be(account: &Account) -> bool {
-    geteuid().is_root() || is_present(account)
+impl Account {
+    /// Whether the process can be of this account: it is root, or it is so already.
+    pub fn is_possible(&self) -> bool {
+        geteuid().is_root() || is_present(self)
+    }
 }
 
 /// As [`give_up`], for this process alone, which stays hidden from others of the account.
