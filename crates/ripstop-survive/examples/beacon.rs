@@ -3,7 +3,7 @@
 //!
 //! `beacon ADDRESS`; it aborts at its start while there is the file that `BEACON_CRASH` names.
 
-use ripstop_survive::{Claim, Facts, Kept, Tick, Wall, Wanted, claims, enter};
+use ripstop_survive::{Claim, Claims, Facts, Kept, Tick, Wall, Wanted, claims, enter};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     io::{self, Read, Write},
@@ -153,7 +153,7 @@ impl Client {
 
 /// Has another claim's number lead to this connection.
 fn forge(stream: &TcpStream, own: Claim) -> String {
-    let other = claims().into_iter().flat_map(|claims| claims.at_rest());
+    let other = claims().into_iter().flat_map(Claims::at_rest);
     let Some(other) = other.map(|at| at.number).find(|number| *number != own.number()) else {
         return "there is no other".to_owned();
     };

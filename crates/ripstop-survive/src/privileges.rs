@@ -68,7 +68,7 @@ pub(crate) fn be_seen() -> io::Result<()> {
 
 /// Whether all that the kernel knows this process by is the account. Its supplementary groups are
 /// those that it was started with.
-pub(crate) fn is_present(account: &Account) -> bool {
+fn is_present(account: &Account) -> bool {
     let (mut users, mut groups) = ([AS_IT_IS; 3], [AS_IT_IS; 3]);
     let ([real, effective, saved], [real_group, effective_group, saved_group]) =
         (&mut users, &mut groups);

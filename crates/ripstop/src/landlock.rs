@@ -93,7 +93,7 @@ impl Landlock {
             options.listen.iter().filter_map(|listen| listen.tls.as_ref()).flat_map(|tls| {
                 let authority = match &tls.client_auth {
                     ClientAuth::Optional(path) | ClientAuth::Required(path) => Some(path),
-                    _ => None,
+                    ClientAuth::None => None,
                 };
                 let certified =
                     tls.certificates.iter().flat_map(|files| [&files.chain, &files.key]);

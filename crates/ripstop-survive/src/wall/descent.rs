@@ -3,11 +3,7 @@
 //! A master goes from root to somebody else, once, and nowhere else, whatever is written here. The
 //! keeper needs no such word: it is cloned anew by a server that has given up already.
 
-use crate::{
-    Account, NewPrivileges,
-    accounts::GROUPS,
-    privileges::{give_up_alone, is_present},
-};
+use crate::{Account, NewPrivileges, accounts::GROUPS, privileges::give_up_alone};
 use rustix::process::{getegid, geteuid};
 use std::{
     io,
@@ -72,17 +68,61 @@ impl Descent {
     fn descend(&self) -> io::Result<()> {
         let count = (self.count.load(Relaxed) as usize).min(GROUPS);
         let groups = self.groups[..count].iter().map(|group| group.load(Relaxed)).collect();
-        let (user, group) = (self.user.load(Relaxed), self.group.load(Relaxed));
+        let asked = (self.user.load(Relaxed), self.group.load(Relaxed));
         let new = match self.bound.load(Relaxed) {
             0 => NewPrivileges::Allowed,
             _ => NewPrivileges::None,
         };
-        let account = Account::of(user, group, groups);
-        let stays = (user, group) == (geteuid().as_raw(), getegid().as_raw());
-        let account = account.filter(|account| !is_present(account));
-        if account.is_none() && !stays {
-            return Err(io::Error::from_raw_os_error(libc::EPERM));
-        }
+        let account = goal((geteuid().as_raw(), getegid().as_raw()), asked, groups);
+        let account = account.ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))?;
         give_up_alone(account.as_ref(), new)
+    }
+}
+
+/// Who one has to become that is `present` and is asked to be `asked`: nobody, if it is so. `None`
+/// where it must not: it is root no more, or would stay it.
+fn goal(present: (u32, u32), asked: (u32, u32), groups: Vec<u32>) -> Option<Option<Account>> {
+    match present {
+        _ if present == asked => Some(None),
+        (0, _) => Account::of(asked.0, asked.1, groups).map(Some),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_goes_from_root_to_somebody_else_and_nowhere_else() {
+        let somebody = |user, group| Some(Account::of(user, group, vec![7]));
+        for (present, asked, expected) in [
+            ((0, 0), (33, 34), somebody(33, 34)),
+            ((0, 5), (33, 5), somebody(33, 5)),
+            ((0, 0), (0, 0), Some(None)),
+            ((33, 33), (33, 33), Some(None)),
+            ((0, 0), (33, 0), None),
+            ((0, 5), (0, 33), None),
+            ((0, 0), (u32::MAX, 33), None),
+            ((0, 0), (33, u32::MAX), None),
+            ((33, 33), (0, 0), None),
+            ((33, 33), (33, 0), None),
+            ((33, 33), (33, 34), None),
+            ((33, 33), (34, 33), None),
+        ] {
+            assert_eq!(goal(present, asked, vec![7]), expected, "{present:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_without_an_account_is_done_where_one_is() {
+        let memory = crate::wall::control::Control::create().unwrap();
+        let descent = &memory.1.descent;
+        descent.obey();
+        assert!(descent.outcome().is_none(), "nobody has asked");
+        descent.ask(None, NewPrivileges::Allowed);
+        assert!(descent.outcome().is_none(), "nobody has looked");
+        descent.obey();
+        descent.outcome().expect("it was looked at").expect("nothing was wanted");
     }
 }

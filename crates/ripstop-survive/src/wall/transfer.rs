@@ -129,7 +129,7 @@ impl Predecessor {
     fn receive(&self, flags: RecvFlags) -> Option<Message> {
         let (mut bytes, mut inode, mut again) = ([0; Facts::BYTES], [0; 8], [0]);
         let parts = [&mut bytes[..], &mut inode, &mut again];
-        let mut parts = parts.map(|part| IoSliceMut::new(part));
+        let mut parts = parts.map(IoSliceMut::new);
         let (length, fd) = loop {
             match message::receive(&self.socket, &mut parts, flags) {
                 Err(Errno::INTR) => {}

@@ -5,6 +5,7 @@ use super::{
     upgrades::{is_one, upgrade},
 };
 use crate::serve::{program::command_at, setup::SOON};
+use ripstop::{Error, Privileges, PrivilegesError, Server};
 use ripstop_testkit::{Proc, Signal, example, is_root, send, until};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 use tempfile::TempDir;
@@ -124,11 +125,24 @@ fn whoever_is_already_who_it_should_be_needs_no_root() {
     all_are_nobody_in(&walled, "");
 }
 
+#[test]
+fn a_process_with_threads_gives_nothing_up_and_does_not_start() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("never.sock");
+    let address = format!("unix:{}", socket.display());
+    let server = Server::new(axum::Router::new()).listen(&address);
+    // The test's own thread, and that of the harness.
+    let refused = server.privileges(Privileges::default()).start().unwrap_err();
+    assert!(matches!(refused, Error::Privileges(PrivilegesError::Threads(2..))), "{refused}");
+    assert!(!socket.exists());
+    assert_eq!(Proc::own().status_line("NoNewPrivs:").unwrap(), "0");
+}
+
 /// What the server makes of opening a file, by the thread of its handler and by one that may block.
 #[track_caller]
 fn opens(walled: &Walled, file: &Path) -> String {
     let file = file.to_str().unwrap().replace('/', "%2F");
-    walled.connect().get(&format!("/open?file={file}")).unwrap().text().to_owned()
+    walled.connect().get(&format!("/open?file={file}")).unwrap().text().clone()
 }
 
 const OPENED: &str = "opened, opened";
