@@ -89,8 +89,9 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Whoever took the place of this process has written the same.
-        if wall::entered().is_some_and(Wall::leaves) {
+        // Whoever took the place of this process has written the same, and so has whoever has it when
+        // this one was to take it.
+        if wall::entered().is_some_and(is_of_others) {
             return;
         }
         // It may be another's by now, if somebody removed ours.
@@ -98,6 +99,11 @@ impl Drop for PidFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether another server of the same master needs the file.
+fn is_of_others(wall: &Wall) -> bool {
+    wall.leaves() || wall.generation() > 1 && !wall.is_planned()
 }
 
 /// Finds the server that wrote a pid file.

@@ -90,11 +90,12 @@ fn give_up(
 /// A pid file, or why there is none.
 type Written = Result<PidFile, Error>;
 
-/// Writes the pid file; only one that was asked for must be there.
+/// Writes the pid file; one that was asked for must be there at the first start. Later servers may be a
+/// user that cannot write it, and it names the master, which is still the same.
 fn write_pid_file(config: &Config, sources: &Sources) -> Result<Written, Error> {
     let path = pid_file_path(config);
     match PidFile::write(&path, main_process(), sources.file.as_deref()) {
-        Err(err) if config.server.pid_file.is_some() => Err(err),
+        Err(err) if config.server.pid_file.is_some() && is_first() => Err(err),
         written => Ok(written),
     }
 }
@@ -176,8 +177,7 @@ fn greet(
     if config.routes.is_empty() {
         site.swap(Site::welcome(&welcome::page(config, listeners, admin)));
     }
-    let is_first = wall::entered().is_none_or(|wall| wall.generation() == 1);
-    if sources.file.is_some() || !is_first {
+    if sources.file.is_some() || !is_first() {
         return;
     }
     let what = match &sources.overrides.folder {
@@ -189,6 +189,11 @@ fn greet(
         Some(url) => eprintln!("its health is told on {url}/health/ready; Ctrl-C ends it"),
         None => eprintln!("`ripstop --help` says what else there is; Ctrl-C ends it"),
     }
+}
+
+/// Whether there was no server of the same master before this one.
+fn is_first() -> bool {
+    wall::entered().is_none_or(|wall| wall.generation() == 1)
 }
 
 /// An address as one can open it in a browser.

@@ -487,7 +487,11 @@ impl Wall {
         let until = control::now() + MASTER_MS;
         loop {
             if let Some(outcome) = self.control.descent.outcome() {
-                return outcome;
+                return outcome.map_err(|err| {
+                    io::Error::other(format!(
+                        "the master does not follow ({err}): it takes a restart"
+                    ))
+                });
             }
             if control::now() > until {
                 return Err(io::Error::other("the master has not given its privileges up"));

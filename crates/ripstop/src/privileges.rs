@@ -117,11 +117,13 @@ impl Privileges {
         if let Some(account) = self.account.as_ref().filter(|account| !account.is_possible()) {
             return Err(PrivilegesError::NotRoot(account.clone()));
         }
-        let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-        if self.is_bound() && threads > 1 {
-            return Err(PrivilegesError::Threads(threads));
+        if !self.is_bound() {
+            return Ok(());
         }
-        Ok(())
+        match fs::read_dir("/proc/self/task").map_err(PrivilegesError::GiveUp)?.count() {
+            1 => Ok(()),
+            threads => Err(PrivilegesError::Threads(threads)),
+        }
     }
 
     fn is_bound(&self) -> bool {

@@ -192,6 +192,31 @@ fn one_process_gives_root_up_too() {
     }
 }
 
+#[test]
+fn an_upgrade_makes_nobody_somebody_else_and_costs_nothing() {
+    if !is_root("an upgrade to another user") {
+        return;
+    }
+    let home = open_home();
+    let family = serve(&home, LISTEN);
+    let mut idle = Client::tcp(address(&family, "web")).unwrap();
+    assert_eq!(idle.get("/").unwrap().status(), 200);
+    let server = family.server();
+    home.write("ripstop.toml", &format!("{LISTEN}{USER}"));
+    let refused = run(&home, &["upgrade"]);
+    assert_eq!(refused.code, 75, "{refused:?}");
+    logged(&family, "the master does not follow");
+    assert_eq!(idle.get("/").unwrap().status(), 200);
+    assert!(until(DEADLINE, || family.members().len() == 3));
+    assert_eq!(family.server().id(), server.id());
+    for member in [family.proc(), family.server(), family.keeper()] {
+        assert_eq!(member.status_line("Uid:").unwrap(), "0 0 0 0");
+    }
+    // It is still found by its pid file.
+    assert_eq!(run(&home, &["stop"]).code, 0);
+    assert!(!home.path().join("ripstop.pid").exists());
+}
+
 /// That neither a start nor a check is content, for this reason.
 #[track_caller]
 fn refused(home: &Home, config: &str, fault: &str) {
@@ -303,11 +328,16 @@ fn a_reload_that_takes_what_was_given_up_changes_nothing_and_says_so() {
     let (here, there) = (file(&home, "here"), file(&elsewhere, "there"));
     let (here, there) = (here.parent().unwrap(), there.parent().unwrap());
     let logs = elsewhere.path().join("a.log");
-    let keys = "user = \"65534\"\ngroup = \"65534\"\nlandlock = true\n";
-    let mut family = serve(&home, &site(here, "", keys));
+    let keys = "user = \"65534\"\ngroup = \"65534\"\nlandlock = true\npid_file = \"ripstop.pid\"\n";
+    let logs_of_home = theirs(&home, "logs");
+    let log = "[log.access]\nformat = \"json\"\nto = \"logs/access.log\"\n";
+    let mut family = serve(&home, &format!("{}{log}", site(here, "", keys)));
     let mut idle = Client::tcp(address(&family, "web")).unwrap();
     assert_eq!(idle.get("/file").unwrap().text(), "here");
     are_nobody(&family);
+    // A log that was moved is opened anew.
+    let access = logs_of_home.join("access.log");
+    fs::rename(&access, logs_of_home.join("moved.log")).unwrap();
     let is_held = family.announced(DEADLINE, |line| {
         line.contains("privileges were given up").then(|| line.contains("landlock in force"))
     });
@@ -333,6 +363,7 @@ fn a_reload_that_takes_what_was_given_up_changes_nothing_and_says_so() {
         faults.push((site(here, port, keys), "127.0.0.1:1 is not permitted: ports below"));
     }
     for (config, fault) in faults {
+        let config = format!("{config}{log}");
         home.write("ripstop.toml", &config);
         family.master().signal(Signal::HUP).unwrap();
         logged(&family, fault);
@@ -340,11 +371,15 @@ fn a_reload_that_takes_what_was_given_up_changes_nothing_and_says_so() {
     }
     // What is inside is taken, and a new file in place of the configuration is read.
     let deeper = home.write("public/deeper/file", "deeper");
-    let new = home.write("new.toml", &site(deeper.parent().unwrap(), "", keys));
+    let text = site(deeper.parent().unwrap(), "", keys);
+    let new = home.write("new.toml", &format!("{text}{log}"));
     fs::rename(new, home.path().join("ripstop.toml")).unwrap();
     family.master().signal(Signal::HUP).unwrap();
     logged(&family, "configuration reloaded");
     assert_eq!(idle.get("/file").unwrap().text(), "deeper");
+    assert!(until(DEADLINE, || access.exists()), "{}", family.log());
+    // The pid file is not theirs to write, and they need it no more.
+    fs::remove_file(home.path().join("ripstop.pid")).unwrap();
     for _ in 0..2 {
         kill_server(&family);
         assert_eq!(idle.get("/file").unwrap().text(), "deeper");

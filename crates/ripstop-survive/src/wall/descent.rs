@@ -17,6 +17,15 @@ use std::{
 const ASKED: u32 = 1;
 const OVER: u32 = 2;
 
+/// How far the master follows a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// To another user, too.
+    Anywhere,
+    /// Not to another user.
+    Not,
+}
+
 /// What is asked for, and what became of it.
 #[derive(Debug)]
 #[repr(C)]
@@ -54,18 +63,19 @@ impl Descent {
         })
     }
 
-    /// In the master: does what is asked for, if anything is.
-    pub(super) fn obey(&self) {
+    /// In the master: does what is asked for, if anything is. `Follow::Not` to be another user: it stays
+    /// that of the server that serves, for one that may never do.
+    pub(super) fn obey(&self, follow: Follow) {
         if self.stage.load(Acquire) != ASKED {
             return;
         }
-        let error = self.descend().err();
+        let error = self.descend(follow).err();
         let error = error.map_or(0, |err| err.raw_os_error().unwrap_or(libc::EPERM));
         self.error.store(error, Relaxed);
         self.stage.store(OVER, Release);
     }
 
-    fn descend(&self) -> io::Result<()> {
+    fn descend(&self, follow: Follow) -> io::Result<()> {
         let count = (self.count.load(Relaxed) as usize).min(GROUPS);
         let groups = self.groups[..count].iter().map(|group| group.load(Relaxed)).collect();
         let asked = (self.user.load(Relaxed), self.group.load(Relaxed));
@@ -74,6 +84,7 @@ impl Descent {
             _ => NewPrivileges::None,
         };
         let account = goal((geteuid().as_raw(), getegid().as_raw()), asked, groups);
+        let account = account.filter(|account| account.is_none() || follow == Follow::Anywhere);
         let account = account.ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))?;
         give_up_alone(account.as_ref(), new)
     }
@@ -118,11 +129,16 @@ mod tests {
     fn what_is_asked_for_without_an_account_is_done_where_one_is() {
         let memory = crate::wall::control::Control::create().unwrap();
         let descent = &memory.1.descent;
-        descent.obey();
+        descent.obey(Follow::Anywhere);
         assert!(descent.outcome().is_none(), "nobody has asked");
         descent.ask(None, NewPrivileges::Allowed);
         assert!(descent.outcome().is_none(), "nobody has looked");
-        descent.obey();
+        descent.obey(Follow::Not);
         descent.outcome().expect("it was looked at").expect("nothing was wanted");
+        // Beside one that serves it stays who it is, whoever that is.
+        let somebody = Account::of(geteuid().as_raw() + 1, 1, Vec::new()).expect("it is not root");
+        descent.ask(Some(&somebody), NewPrivileges::Allowed);
+        descent.obey(Follow::Not);
+        assert!(descent.outcome().expect("it was looked at").is_err());
     }
 }
