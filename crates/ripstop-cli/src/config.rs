@@ -11,6 +11,7 @@ mod describe;
 mod fault;
 mod kind;
 mod listen;
+mod privileges;
 mod rate;
 mod reader;
 mod route;
@@ -118,6 +119,17 @@ pub(crate) fn load(sources: &Sources) -> Result<(Config, Faults), Faults> {
     let text = fs::read_to_string(path).map_err(|err| unreadable(&name, &err))?;
     let base = path.parent().unwrap_or(Path::new(""));
     Ok(parse(&name, Some(&text), base, &sources.overrides))
+}
+
+/// Whether this process can read the file again, which may not be who it was when it was loaded.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn check_readable(sources: &Sources) -> Result<(), Faults> {
+    let Some(path) = &sources.file else { return Ok(()) };
+    let opened = fs::File::open(path).map(drop);
+    opened.map_err(|err| unreadable(&path.display().to_string(), &err))
 }
 
 fn unreadable(name: &str, err: &io::Error) -> Faults {

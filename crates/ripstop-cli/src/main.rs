@@ -14,6 +14,7 @@ mod options;
 mod pattern;
 mod pid_file;
 mod poison;
+mod privileges;
 mod redirect;
 mod serve;
 mod site;
@@ -68,7 +69,7 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Check { options } => {
             let sources = options.sources(None);
-            open::open(&sources).map_err(Error::Config)?;
+            privileges::check(&sources)?;
             say(&match sources.file {
                 Some(file) => format!("{}: no faults\n", file.display()),
                 None => "no configuration file: the defaults have no faults\n".to_owned(),

@@ -31,7 +31,16 @@ pub(crate) struct Opened {
 ///
 /// Every fault there is.
 pub(crate) fn open(sources: &Sources) -> Result<Opened, Faults> {
-    let (config, mut faults) = config::load(sources)?;
+    let (config, faults) = config::load(sources)?;
+    opened(config, faults)
+}
+
+/// Opens a configuration that was read, with these faults.
+///
+/// # Errors
+///
+/// Every fault there is.
+pub(crate) fn opened(config: Config, mut faults: Faults) -> Result<Opened, Faults> {
     let cache = Arc::new(FileCache::new(config.limits.file_cache));
     let site = Site::open(&config, &cache, &mut faults);
     config.listen.iter().for_each(|listen| check_tls(listen, &mut faults));

@@ -10,7 +10,7 @@ use std::{
     env, fs,
     io::{self, Write as _},
     os::fd::OwnedFd,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,9 @@ use ripstop::wall::{self, Wall};
 use rustix::process::{Pid, PidfdFlags, geteuid, getpid, pidfd_open};
 
 use crate::error::Error;
+
+/// Where that of root is.
+const OF_ROOT: &str = "/run/ripstop.pid";
 
 /// The pid file of a server; removed when it is dropped.
 #[derive(Debug)]
@@ -44,9 +47,17 @@ pub(crate) fn default_path() -> PathBuf {
         return Path::new(&folder).join("ripstop.pid");
     }
     match geteuid() {
-        uid if uid.is_root() => PathBuf::from("/run/ripstop.pid"),
+        uid if uid.is_root() => PathBuf::from(OF_ROOT),
         uid => env::temp_dir().join(format!("ripstop-{}.pid", uid.as_raw())),
     }
+}
+
+/// The same, for the process that is to be signalled: where the server of root before this one, which
+/// has given root up since, has said so, it is that place.
+pub(crate) fn default_path_of(process: Pid) -> PathBuf {
+    let of_root = PathBuf::from(OF_ROOT);
+    let is_told = find(&of_root).is_ok_and(|server| server.pid == process);
+    if env::var_os("XDG_RUNTIME_DIR").is_none() && is_told { of_root } else { default_path() }
 }
 
 impl PidFile {
@@ -65,6 +76,10 @@ impl PidFile {
             return Err(Error::AlreadyRunning { path: path.to_owned(), pid });
         }
         let text = text(process, config);
+        // One that has given root up may not write it again.
+        if fs::read_to_string(path).is_ok_and(|there| there == text) {
+            return Ok(Self { path: path.to_owned(), text });
+        }
         replace(path, &text).map_err(|err| {
             Error::io(format!("cannot write the pid file {}", path.display()), err)
         })?;
@@ -74,8 +89,9 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Whoever took the place of this process has written the same.
-        if wall::entered().is_some_and(Wall::leaves) {
+        // Whoever took the place of this process has written the same, and so has whoever has it when
+        // this one was to take it.
+        if wall::entered().is_some_and(is_of_others) {
             return;
         }
         // It may be another's by now, if somebody removed ours.
@@ -83,6 +99,11 @@ impl Drop for PidFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether another server of the same master needs the file.
+fn is_of_others(wall: &Wall) -> bool {
+    wall.leaves() || wall.generation() > 1 && !wall.is_planned()
 }
 
 /// Finds the server that wrote a pid file.
@@ -149,6 +170,8 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let written =
         fs::OpenOptions::new().write(true).create_new(true).open(new).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
+            // Whatever the umask: the servers after this one read it, which may be somebody else.
+            file.set_permissions(fs::Permissions::from_mode(0o644))?;
             fs::rename(new, path)
         });
     if written.is_err() {

@@ -1,10 +1,11 @@
 //! Serving: from the command line to the end of the process.
 //!
 //! Owns the order: check and open everything, then logs, then the pid file, then
-//! bind and serve; and the reload, which goes the same way and changes all or
+//! bind and serve. Where privileges are to be given up, pid file and listeners come
+//! first, and all else is opened with what is left. And the reload, which goes the same way and changes all or
 //! nothing. What a server is, the library knows.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use ripstop::net::BindError;
 use ripstop::{Address, Handle, Inherited, ListenError, Outcome, Running, Server, wall};
@@ -17,6 +18,7 @@ use crate::{
     open::{self, Opened},
     options::options,
     pid_file::{self, PidFile},
+    privileges,
     site::{CurrentSite, Site},
     welcome,
 };
@@ -28,15 +30,22 @@ use crate::{
 /// Every fault of the configuration, ports in use among them; or what else keeps the
 /// server from running.
 pub(crate) fn serve(sources: Sources) -> Result<(), Error> {
-    let Opened { mut config, mut faults, site } = open::open(&sources).map_err(Error::Config)?;
-    quieten(&mut config, &sources);
+    let (config, mut faults) = config::load(&sources).map_err(Error::Config)?;
     let inherited = inherited(&mut faults);
+    let early = match &inherited {
+        Some(inherited) if faults.is_empty() => give_up(&config, &sources, inherited, &faults)?,
+        _ => None,
+    };
+    let opened = open::opened(config, faults).map_err(Error::Config)?;
+    let Opened { mut config, mut faults, site } = opened;
+    quieten(&mut config, &sources);
     let logs = Logs::install(&config.log, &mut faults);
     let (Some(logs), Some(inherited)) = (logs, inherited) else {
         return Err(Error::Config(faults));
     };
     warn_of_unknown_variables(&sources);
-    let _pid_file = write_pid_file(&config, &sources)?;
+    let written = early.map_or_else(|| write_pid_file(&config, &sources), Ok)?;
+    let _pid_file = warn_of_no_pid_file(written);
     let site = CurrentSite::new(site);
     let server = Server::with_options(site.clone(), options(&config, logs.access()));
     let mut current = Current { sources, config, site, logs };
@@ -60,17 +69,48 @@ fn quieten(config: &mut Config, sources: &Sources) {
     }
 }
 
-/// Writes the pid file; only one that was asked for must be there.
-fn write_pid_file(config: &Config, sources: &Sources) -> Result<Option<PidFile>, Error> {
-    if let Some(path) = &config.server.pid_file {
-        return PidFile::write(path, main_process(), sources.file.as_deref()).map(Some);
+/// Gives up what the configuration says, if it says so, with the pid file written before that;
+/// nothing but the configuration has been read by then.
+fn give_up(
+    config: &Config,
+    sources: &Sources,
+    inherited: &Inherited,
+    faults: &Faults,
+) -> Result<Option<Written>, Error> {
+    let Some(privileges) = privileges::privileges(config, sources, &pid_file_path(config)) else {
+        return Ok(None);
+    };
+    let written = write_pid_file(config, sources)?;
+    let given_up = privileges.give_up(&options(config, None), inherited);
+    given_up.map_err(|err| refused(err, config, faults.clone()))?;
+    config::check_readable(sources).map_err(Error::Config)?;
+    Ok(Some(written))
+}
+
+/// A pid file, or why there is none.
+type Written = Result<PidFile, Error>;
+
+/// Writes the pid file; one that was asked for must be there at the first start. Later servers may be a
+/// user that cannot write it, and it names the master, which is still the same.
+fn write_pid_file(config: &Config, sources: &Sources) -> Result<Written, Error> {
+    let path = pid_file_path(config);
+    match PidFile::write(&path, main_process(), sources.file.as_deref()) {
+        Err(err) if config.server.pid_file.is_some() && is_first() => Err(err),
+        written => Ok(written),
     }
-    let path = pid_file::default_path();
-    PidFile::write(&path, main_process(), sources.file.as_deref()).map(Some).or_else(|err| {
-        let reason = chain(&err);
+}
+
+fn warn_of_no_pid_file(written: Written) -> Option<PidFile> {
+    let warn = |err: &Error| {
+        let reason = chain(err);
         log::warn!(reason; "no pid file, name one by --pid-file to reload and stop this server");
-        Ok(None)
-    })
+    };
+    written.inspect_err(warn).ok()
+}
+
+fn pid_file_path(config: &Config) -> PathBuf {
+    let said = config.server.pid_file.clone();
+    said.unwrap_or_else(|| pid_file::default_path_of(main_process()))
 }
 
 /// The process that signals go to: the master, where there is one.
@@ -137,8 +177,7 @@ fn greet(
     if config.routes.is_empty() {
         site.swap(Site::welcome(&welcome::page(config, listeners, admin)));
     }
-    let is_first = wall::entered().is_none_or(|wall| wall.generation() == 1);
-    if sources.file.is_some() || !is_first {
+    if sources.file.is_some() || !is_first() {
         return;
     }
     let what = match &sources.overrides.folder {
@@ -150,6 +189,11 @@ fn greet(
         Some(url) => eprintln!("its health is told on {url}/health/ready; Ctrl-C ends it"),
         None => eprintln!("`ripstop --help` says what else there is; Ctrl-C ends it"),
     }
+}
+
+/// Whether there was no server of the same master before this one.
+fn is_first() -> bool {
+    wall::entered().is_none_or(|wall| wall.generation() == 1)
 }
 
 /// An address as one can open it in a browser.
@@ -195,8 +239,10 @@ impl Current {
     }
 
     fn replace(&mut self, handle: &Handle) -> Result<(), Error> {
-        let Opened { mut config, mut faults, site } =
-            open::open(&self.sources).map_err(Error::Config)?;
+        let (config, mut faults) = config::load(&self.sources).map_err(Error::Config)?;
+        privileges::check_held(&config, &mut faults);
+        let opened = open::opened(config, faults).map_err(Error::Config)?;
+        let Opened { mut config, mut faults, site } = opened;
         quieten(&mut config, &self.sources);
         let Some(logs) = self.logs.prepare(&config.log, &mut faults) else {
             return Err(Error::Config(faults));
@@ -219,6 +265,8 @@ fn warn_of_restart(old: &Config, new: &Config) {
         ("server.spares", server.spares != before.spares),
         ("server.executors", server.executors != before.executors),
         ("server.executors_max", server.executors_max != before.executors_max),
+        ("server.user", server.account != before.account),
+        ("server.landlock", server.landlock != before.landlock),
         ("server.pid_file", server.pid_file != before.pid_file),
         ("admin.enabled", new.admin.enabled != old.admin.enabled),
         ("admin.listen", new.admin.listen != old.admin.listen),

@@ -105,6 +105,8 @@ impl Directory {
         let resolver = match resolve_in_kernel(&fd, ".", OFlags::PATH, links) {
             // Some container runtimes refuse calls they do not know with `PERM`.
             Err(Errno::NOSYS | Errno::PERM) => Resolver::Walk,
+            // It is there, but nothing inside of it can be reached.
+            Err(err @ Errno::ACCESS) => return Err(err.into()),
             _ => Resolver::Kernel,
         };
         Ok(Self { fd, id: (stat.st_dev, stat.st_ino), links, resolver })

@@ -1,7 +1,9 @@
-//! Inherited listeners: sockets that a service manager opened for this process.
+//! Inherited listeners: sockets that a service manager opened for this process, and those that it
+//! has bound itself while it still could.
 //!
 //! Owns the descriptors of the `LISTEN_FDS` protocol (`sd_listen_fds(3)`). A listener gets a
-//! duplicate, so that one which a reload took away can be bound again later.
+//! duplicate, so that one which a reload took away can be bound again later. What was bound ahead
+//! is given out once.
 //!
 //! Turning a descriptor's number into something owned is unsafe; the `listenfd` crate does it for
 //! us. `pidfd_getfd` on oneself would need no unsafe code, but leaves the original open in every
@@ -10,18 +12,21 @@
 use std::env;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 
 use crate::address::{DESCRIPTOR_MIN, Descriptor};
-use crate::error::InheritError;
+use crate::error::{BindError, InheritError};
+use crate::listener::{Listener, ListenerOptions};
 
 /// The sockets that this process inherited. The default has none.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<Slot>,
+    /// Bound by [`Inherited::bind`], until somebody asks for them.
+    bound: Mutex<Vec<(ListenerOptions, Listener)>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +55,46 @@ impl Inherited {
         let names = names(env::var("LISTEN_FDNAMES").ok().as_deref(), count)?;
         let mut passed = ListenFd::from_env();
         let take = |(index, name)| Ok(Slot { name, fd: take(&mut passed, index)? });
-        Ok(Self { sockets: names.into_iter().enumerate().map(take).collect::<Result<_, _>>()? })
+        let sockets = names.into_iter().enumerate().map(take).collect::<Result<_, _>>()?;
+        Ok(Self { sockets, bound: Mutex::default() })
+    }
+
+    /// Binds listeners ahead of [`Listener::bind`] with the same options, which then gets them: what
+    /// a process that gives its privileges up could not bind later. The files of Unix ones are given
+    /// to `owner`, a user and a group.
+    ///
+    /// # Errors
+    /// All that cannot be bound; then none is.
+    pub fn bind(
+        &self,
+        all: &[ListenerOptions],
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), Vec<BindError>> {
+        let (mut bound, mut faults) = (Vec::new(), Vec::new());
+        for options in all {
+            let listener = Listener::bind(options, self).and_then(|listener| {
+                let given = owner.map_or(Ok(()), |(user, group)| listener.give_to(user, group));
+                given.map_err(|err| BindError::new(&options.address, err))?;
+                Ok(listener)
+            });
+            match listener {
+                Ok(listener) => bound.push((options.clone(), listener)),
+                Err(err) => faults.push(err),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).extend(bound);
+        Ok(())
+    }
+
+    /// What was bound ahead with these options.
+    pub(crate) fn take_bound(&self, options: &ListenerOptions) -> Option<Listener> {
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(other, _): &(ListenerOptions, Listener)| other == options;
+        let index = bound.iter().position(is_it)?;
+        Some(bound.swap_remove(index).1)
     }
 
     /// A duplicate of the socket that goes by this name or number, if there is one.

@@ -4,6 +4,7 @@
 //! becomes of a connection is left to `gate.rs`.
 
 use std::ffi::OsStr;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +26,7 @@ use crate::socket::{Family, Socket};
 use crate::unix_file::{UnixFile, make_way};
 
 /// What a [`Listener`] is bound with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerOptions {
     /// What logs and requests call this listener. Default: `main`.
     pub name: Arc<str>,
@@ -89,12 +90,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds and listens. A Unix socket file on which nobody listens is replaced. The socket is
-    /// non-blocking and closes itself on exec.
+    /// Binds and listens, unless [`Inherited::bind`] has done so. A Unix socket file on which nobody
+    /// listens is replaced. The socket is non-blocking and closes itself on exec.
     ///
     /// # Errors
     /// Says what is wrong with the address, and what would be right.
     pub fn bind(options: &ListenerOptions, inherited: &Inherited) -> Result<Self, BindError> {
+        if let Some(bound) = inherited.take_bound(options) {
+            return Ok(bound);
+        }
         match wall().and_then(|wall| wall.listener(&key(options))) {
             // Somebody may have removed its file.
             Some((fd, kept)) => {
@@ -184,6 +188,11 @@ impl Listener {
         let renewed = Self::new(fd, options, self.file.clone())?;
         renewed.take_options(options)?;
         Ok(renewed.keep(options))
+    }
+
+    /// Gives the file of a Unix listener to a user and a group, by their numbers.
+    pub(crate) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| file.give_to(user, group))
     }
 
     /// Where it listens, with the port that the kernel chose if it was asked for port 0.

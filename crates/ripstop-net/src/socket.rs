@@ -52,6 +52,8 @@ pub struct Socket {
     stream: Inner,
     /// The peer of a TCP connection, or what a PROXY header said instead.
     peer: Option<SocketAddr>,
+    /// A PROXY header said it.
+    named: bool,
     /// What was read ahead, and is read first. Boxed, since hardly any socket has it.
     prefix: Option<Box<Bytes>>,
     /// The worker whose lot knows the descriptor, since it was parked there.
@@ -85,7 +87,7 @@ impl Socket {
     /// Wraps a non-blocking descriptor.
     pub(crate) fn accepted(fd: OwnedFd, family: Family, peer: Option<SocketAddr>) -> Self {
         let stream = Inner::Direct(fd, family);
-        Self { claim: None, stream, peer, prefix: None, lot: None, ticket: None }
+        Self { claim: None, stream, peer, named: false, prefix: None, lot: None, ticket: None }
     }
 
     /// Goes on with a connection that was at rest, which keeps its place.
@@ -100,6 +102,7 @@ impl Socket {
             claim: claim.map(Held),
             stream: Inner::Direct(fd, family),
             peer: facts.peer,
+            named: facts.named,
             prefix: None,
             lot: None,
             ticket: Some(ticket),
@@ -111,7 +114,8 @@ impl Socket {
     pub(crate) fn enter_claims(&mut self, server: u16, listener: u16) {
         let counted = self.counts_client();
         let (peer, unix) = (self.peer, self.family() == Some(Family::Unix));
-        let facts = Facts { peer, server, listener, unix, counted, born: Tick::now(), requests: 0 };
+        let (named, born) = (self.named, Tick::now());
+        let facts = Facts { peer, server, listener, unix, named, counted, born, requests: 0 };
         self.claim = self.fd().and_then(|fd| claims()?.begin(fd, &facts)).map(Held);
     }
 
@@ -216,6 +220,7 @@ impl Socket {
     /// Replaces the address of the client, which a PROXY header knows better.
     pub(crate) fn set_peer_addr(&mut self, peer: SocketAddr) {
         self.peer = Some(peer);
+        self.named = true;
     }
 
     /// Puts bytes that were read ahead back in front of all others.

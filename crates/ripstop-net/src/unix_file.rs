@@ -4,10 +4,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ripstop_survive::{Wall, wall};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, open};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -33,9 +35,34 @@ impl UnixFile {
 
     /// Gives the file `mode`, if any.
     pub(crate) fn set_mode(&self, mode: Option<u32>) -> io::Result<()> {
-        match mode {
-            Some(mode) => fs::set_permissions(&self.path, fs::Permissions::from_mode(mode)),
-            None => Ok(()),
+        let Some(mode) = mode else { return Ok(()) };
+        let file = self.open()?;
+        // The only way to a file that cannot be opened for more, and that is not a name.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+            // There is no /proc.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+            }
+            set => set,
+        }
+    }
+
+    /// Gives the file to a user and a group.
+    pub(crate) fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        Ok(chownat(&self.open()?, "", Some(user), Some(group), AtFlags::EMPTY_PATH)?)
+    }
+
+    /// The file and no other, whoever else may write to its folder.
+    fn open(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(&self.path, flags, Mode::empty())?;
+        let stat = fstat(&file)?;
+        let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+        match is_socket && (stat.st_dev, stat.st_ino) == self.identity {
+            true => Ok(file),
+            false => Err(io::Error::other("another file has taken the place of the socket")),
         }
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! `beacon ADDRESS`; it aborts at its start while there is the file that `BEACON_CRASH` names.
 
-use ripstop_survive::{Claim, Facts, Kept, Tick, Wall, Wanted, claims, enter};
+use ripstop_survive::{Claim, Claims, Facts, Kept, Tick, Wall, Wanted, claims, enter};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     io::{self, Read, Write},
+    mem::ManuallyDrop,
     net::{TcpListener, TcpStream},
-    os::fd::OwnedFd,
+    os::fd::{FromRawFd, OwnedFd},
     path::Path,
     process::ExitCode,
 };
@@ -90,6 +91,7 @@ fn accept(listener: &TcpListener) -> io::Result<Option<Client>> {
         server: 0,
         listener: 0,
         unix: false,
+        named: false,
         counted: false,
         born,
         requests: 0,
@@ -138,6 +140,7 @@ impl Client {
                 return self.left_hanging = true;
             }
             "/leak" => leak(&self.stream),
+            "/forge" => forge(&self.stream, self.claim),
             "/parked" => "parked".to_owned(),
             _ => "Hello, World!".to_owned(),
         };
@@ -145,6 +148,22 @@ impl Client {
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let _ = self.stream.write_all(answer.as_bytes());
         self.claim.rest();
+    }
+}
+
+/// Has another claim's number lead to this connection.
+fn forge(stream: &TcpStream, own: Claim) -> String {
+    let other = claims().into_iter().flat_map(Claims::at_rest);
+    let Some(other) = other.map(|at| at.number).find(|number| *number != own.number()) else {
+        return "there is no other".to_owned();
+    };
+    // SAFETY: the number is open, and stays open: what it led to is closed, which is what a library
+    // would do that closes a descriptor of others.
+    #[expect(unsafe_code, reason = "a descriptor that is not what its claim says")]
+    let mut other = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(other) });
+    match rustix::io::dup2(stream, &mut other) {
+        Ok(()) => "forged".to_owned(),
+        Err(err) => err.to_string(),
     }
 }
 

@@ -7,10 +7,12 @@
 
 mod facts;
 mod left;
+mod proof;
 mod tick;
 mod word;
 
 pub use facts::Facts;
+pub(crate) use proof::inode;
 pub use tick::Tick;
 pub use word::State;
 
@@ -46,7 +48,7 @@ struct Header {
 }
 
 /// The version of the layout, as a process reads it that did not write the memory.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// The number of no server.
 const NO_SERVER: u16 = u16::MAX;
@@ -72,6 +74,8 @@ struct Entry {
     port: AtomicU16,
     /// [`Facts::flags`].
     flags: AtomicU8,
+    /// That of the socket.
+    inode: AtomicU64,
     /// The IPv6 address of [`Facts::peer`], an IPv4 one mapped into it.
     address: [AtomicU64; 2],
 }
@@ -113,18 +117,25 @@ impl Claims {
     /// Claims a connection that was just accepted, or duplicated: it is busy at first. `None` for a
     /// descriptor beyond the table.
     pub fn begin(&'static self, fd: impl AsFd, facts: &Facts) -> Option<Claim> {
-        let number = fd.as_fd().as_raw_fd();
+        let fd = fd.as_fd();
+        let number = fd.as_raw_fd();
         let entry = self.enter(number, facts)?;
+        entry.inode.store(inode(fd), Relaxed);
         let generation = entry.word.begin();
         Some(Claim { entry, number, generation })
     }
 
     /// Claims a connection at rest that has just come from another process: it is parked, and
-    /// belongs to no server. `None`, and it is closed, for a descriptor beyond the table.
-    pub(crate) fn adopt(&'static self, fd: OwnedFd, facts: &Facts) -> Option<Resting> {
+    /// belongs to no server. `None`, and it is closed, for a descriptor beyond the table, and for one
+    /// that is not the connection with this inode and these facts.
+    pub(crate) fn adopt(&'static self, fd: OwnedFd, inode: u64, facts: &Facts) -> Option<Resting> {
+        if !proof::is(&fd, inode, facts) {
+            return None;
+        }
         let facts = Facts { server: NO_SERVER, ..*facts };
         let number = fd.as_raw_fd();
         let entry = self.enter(number, &facts)?;
+        entry.inode.store(inode, Relaxed);
         let since = Tick::now();
         entry.since.store(since.0, Relaxed);
         // Not to be closed: the claim owns it from now on.

@@ -11,6 +11,7 @@
 mod blame;
 pub(crate) mod control;
 mod crash;
+mod descent;
 mod descriptor;
 mod keeper;
 mod launch;
@@ -36,13 +37,16 @@ pub use transfer::{Predecessor, Successor};
 pub use values::CarryError;
 
 use crate::{
+    Account, NewPrivileges,
     claims::{Claims, claims},
     fail::{self, failpoint},
+    privileges,
 };
 use control::Control;
 use keeper::Kit;
 use launch::{Launch, VARIABLE, variable_at_start};
 use rustix::{
+    event::{Timespec, poll},
     io::fcntl_getfd,
     process::{Pid, getpid, getppid},
 };
@@ -63,6 +67,9 @@ use values::Values;
 
 /// The variable's value that turns the wall off.
 const OFF: &str = "off";
+
+/// How long the master may take to give its privileges up.
+const MASTER_MS: u64 = 5000;
 
 /// The exit code of a program whose wall is not of its version: `EX_SOFTWARE`.
 const FOREIGN: i32 = 70;
@@ -243,7 +250,13 @@ fn serve(memory: OwnedFd, control: &'static Control) -> io::Result<Wall> {
     let left = inherit_claims(control);
     let master = control.socket().and_then(descriptor::own);
     let listeners = control.listeners().collect::<Vec<_>>();
-    let owned = |(slot, number)| Some((slot, descriptor::own(number)?));
+    let owned = |(slot, number)| {
+        let is_it = control.is_as_listed(slot, number);
+        let owned = is_it.then(|| descriptor::own(number)).flatten();
+        // It is bound anew.
+        owned.is_none().then(|| control.unlist(slot));
+        Some((slot, owned?))
+    };
     let listeners = listeners.into_iter().filter_map(owned).collect();
     let memory = control.values().and_then(descriptor::own);
     let memory = memory.ok_or_else(|| io::Error::other("no memory for values was inherited"))?;
@@ -459,6 +472,31 @@ impl Wall {
             if let Err(err) = self.kit.clone_keeper() {
                 log::error!(err:%; "there is no keeper");
             }
+        }
+    }
+
+    /// Gives privileges up, in all three processes. The server first, so that the master can still
+    /// signal it; the keeper by being cloned anew, as whoever the server is then.
+    pub(crate) fn give_up(&self, account: Option<&Account>, new: NewPrivileges) -> io::Result<()> {
+        self.kit.end_keeper();
+        privileges::give_up_alone(account, new)?;
+        self.kit.clone_keeper()?;
+        privileges::be_seen()?;
+        self.control.descent.ask(account, new);
+        self.wake_master();
+        let until = control::now() + MASTER_MS;
+        loop {
+            if let Some(outcome) = self.control.descent.outcome() {
+                return outcome.map_err(|err| {
+                    io::Error::other(format!(
+                        "the master does not follow ({err}): it takes a restart"
+                    ))
+                });
+            }
+            if control::now() > until {
+                return Err(io::Error::other("the master has not given its privileges up"));
+            }
+            let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 }));
         }
     }
 

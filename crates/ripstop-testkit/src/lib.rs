@@ -11,6 +11,7 @@ mod client;
 mod family;
 mod proc;
 mod process;
+mod root;
 mod seed;
 mod until;
 
@@ -19,5 +20,6 @@ pub use client::{Client, Ending, Head, Response};
 pub use family::{Family, send};
 pub use proc::Proc;
 pub use process::{Process, Signal, address, example};
+pub use root::is_root;
 pub use seed::{Random, Seed};
 pub use until::until;

@@ -140,15 +140,38 @@ impl Proc {
         Ok(tasks.filter_map(|task| fs::read_to_string(task.path().join(name)).ok()).collect())
     }
 
+    /// What stands behind this word in its status, as `Uid:`: fields with one space between them.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone, or there is no such line.
+    pub fn status_line(self, key: &str) -> io::Result<String> {
+        field(&fs::read_to_string(self.path("status"))?, key)
+    }
+
+    /// The same, of each of its threads.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proc::status_line`].
+    pub fn status_lines(self, key: &str) -> io::Result<Vec<String>> {
+        self.each_task("status")?.iter().map(|text| field(text, key)).collect()
+    }
+
     fn status(self, key: &str) -> io::Result<u64> {
-        let text = fs::read_to_string(self.path("status"))?;
-        let value = text.lines().find_map(|line| line.strip_prefix(key));
-        let kilobytes = value.and_then(|value| value.trim().strip_suffix(" kB"));
+        let value = self.status_line(key)?;
+        let kilobytes = value.strip_suffix(" kB").and_then(|number| number.parse::<u64>().ok());
         kilobytes
-            .and_then(|number| number.parse::<u64>().ok())
             .map(|number| number * 1024)
             .ok_or_else(|| io::Error::other(format!("no {key} of process {}", self.pid)))
     }
+}
+
+/// What stands behind a word at the begin of a line.
+fn field(status: &str, key: &str) -> io::Result<String> {
+    let value = status.lines().find_map(|line| line.strip_prefix(key));
+    let value = value.map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "));
+    value.ok_or_else(|| io::Error::other(format!("no {key} in the status of a process")))
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use axum::{
 use clap::Parser;
 use futures_util::{StreamExt, stream};
 use ripstop::{
-    Handle, Lane, Listen, ListenError, ListenerOptions, MemoryCeiling, Options, Outcome, Running,
-    Server, workers,
+    Account, Groups, Handle, Landlock, Lane, Listen, ListenError, ListenerOptions, MemoryCeiling,
+    Options, Outcome, Privileges, Running, Server, workers,
 };
 use std::{
     convert::Infallible,
@@ -68,6 +68,27 @@ struct Arguments {
     /// Mebibytes of responses that clients need not have taken. Default: 25 percent of that.
     #[arg(long)]
     buffered: Option<u64>,
+    /// Whom to be, by name or number, once the listeners are bound as root.
+    #[arg(long)]
+    user: Option<String>,
+    /// Its group.
+    #[arg(long, requires = "user")]
+    group: Option<String>,
+    /// Folders that can be read, and nothing else; repeated for several.
+    #[arg(long)]
+    only: Vec<PathBuf>,
+}
+
+impl Arguments {
+    fn privileges(&self) -> Option<Privileges> {
+        let find = |user| Account::find(user, self.group.as_deref(), Groups::OfUser);
+        let account =
+            self.user.as_deref().map(|user| find(user).unwrap_or_else(|err| panic!("{err}")));
+        let read = self.only.clone();
+        let landlock = (!read.is_empty()).then(|| Landlock { read, ..Landlock::default() });
+        let any = account.is_some() || landlock.is_some();
+        any.then(|| Privileges { account, landlock, ..Privileges::default() })
+    }
 }
 
 /// Known when the server has started.
@@ -132,6 +153,10 @@ fn main() -> Result<ExitCode, ripstop::Error> {
     }
     options.listen = arguments.listen.iter().map(|at| listen(at)).collect::<Result<_, _>>()?;
     let server = Server::with_options(app(), options.clone());
+    let server = match arguments.privileges() {
+        Some(privileges) => server.privileges(privileges),
+        None => server,
+    };
     // There is no file to be read again: the same options are applied.
     let reload = |handle: &Handle| match handle.apply(options.clone()) {
         Ok(()) => log::info!("reloaded"),
@@ -172,6 +197,7 @@ fn app() -> Router {
         .route("/slow", get(slow))
         .route("/deadlock", get(deadlock))
         .route("/recurse", get(|| async { recurse(0).to_string() }))
+        .route("/open", get(open))
         .route("/abort", get(aborts))
         .route("/abort-blocking", get(|| ripstop::blocking(|| -> &str { std::process::abort() })))
         .route("/segv", get(segv))
@@ -243,6 +269,21 @@ async fn hold(Query(file): Query<File>) -> &'static str {
         thread::sleep(Duration::from_millis(5));
     }
     "let go"
+}
+
+/// `?file=`
+#[derive(serde::Deserialize)]
+struct Opened {
+    file: PathBuf,
+}
+
+/// Tries to open a file: on this thread, and on one that may block.
+async fn open(Query(Opened { file }): Query<Opened>) -> String {
+    let open = move || {
+        std::fs::File::open(&file).map_or_else(|err| err.kind().to_string(), |_| "opened".into())
+    };
+    let other = ripstop::blocking(open.clone()).await;
+    format!("{}, {other}", open())
 }
 
 /// Blocks the thread, burning its processor.

@@ -16,6 +16,11 @@ const UNLIMITED: ConnectionLimits = ConnectionLimits { total: usize::MAX, per_cl
 /// The admin listener's gate.
 pub(crate) type AdminGate = Arc<Gate<Door<Admin>>>;
 
+/// What the admin listener is bound with.
+pub(crate) fn listener(address: &Address) -> ListenerOptions {
+    ListenerOptions { name: "admin".into(), address: address.clone(), ..ListenerOptions::default() }
+}
+
 /// Opens the admin listener.
 pub(crate) fn open(
     address: &Address,
@@ -25,11 +30,7 @@ pub(crate) fn open(
     inherited: &Inherited,
 ) -> Result<AdminGate, Error> {
     let fail = |fault| Error::Listen(vec![fault]);
-    let options = ListenerOptions {
-        name: "admin".into(),
-        address: address.clone(),
-        ..ListenerOptions::default()
-    };
+    let options = listener(address);
     let listener =
         Listener::bind(&options, inherited).map_err(|err| fail(ListenError::Bind(err)))?;
     let door = Door {

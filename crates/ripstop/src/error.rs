@@ -1,5 +1,6 @@
 //! Why a server does not start, or does not take new options.
 
+use crate::PrivilegesError;
 use ripstop_net::{AddressError, BindError, TlsError};
 use std::{fmt, io};
 
@@ -13,6 +14,8 @@ pub enum Error {
     Listen(Vec<ListenError>),
     /// The workers could not be started.
     Workers(ripstop_work::Error),
+    /// Privileges could not be given up.
+    Privileges(PrivilegesError),
     /// The main thread's own runtime or signal handlers could not be set up.
     Main(io::Error),
 }
@@ -49,6 +52,7 @@ impl fmt::Display for Error {
                 f.write_str(&faults.join("; "))
             }
             Self::Workers(_) => f.write_str("the workers cannot be started"),
+            Self::Privileges(err) => err.fmt(f),
             Self::Main(_) => f.write_str("the main thread cannot be set up"),
         }
     }
@@ -59,6 +63,7 @@ impl std::error::Error for Error {
         match self {
             Self::NothingToListenOn | Self::Listen(_) => None,
             Self::Workers(err) => Some(err),
+            Self::Privileges(err) => err.source(),
             Self::Main(err) => Some(err),
         }
     }

@@ -19,8 +19,10 @@ mod admin;
 mod crashes;
 mod error;
 mod gates;
+mod landlock;
 mod memory;
 mod options;
+mod privileges;
 mod reception;
 mod running;
 mod server;
@@ -28,8 +30,10 @@ mod signals;
 mod survival;
 
 pub use error::{Error, ListenError};
+pub use landlock::Landlock;
 pub use memory::{MemoryCeiling, MemoryCounts};
 pub use options::{Listen, Options};
+pub use privileges::{Privileges, PrivilegesError};
 pub use running::{Handle, Outcome, Running};
 pub use server::Server;
 
@@ -49,6 +53,7 @@ pub use ripstop_net::{
     Address, CertifiedFiles, ClientAuth, ConnectionCounts, Inherited, ListenerCounts,
     ListenerOptions, RefusedCounts, TlsOptions, TlsVersion,
 };
+pub use ripstop_survive::{Account, AccountError, Groups};
 pub use ripstop_tears::{Activity, Frame, Kind, Tear, TearStream, Tears};
 pub use ripstop_work::{
     Full, Job, JobError, JobHandle, Queue, QueueState, RouteState, Sink, Surrender, Target,

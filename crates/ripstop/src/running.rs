@@ -9,6 +9,7 @@ use crate::{
     crashes::{self, Crashed},
     gates::{Closing, Gates, refresh},
     memory::{Gauge, Memory, Reach},
+    privileges,
     signals::{Asked, Signals},
     survival::{Echoes, Guardian, Survival, Wish},
 };
@@ -242,6 +243,7 @@ impl Running {
         {
             log::warn!(err:%; "the limit of descriptors cannot be raised");
         }
+        privileges::tell();
         let crashed = guardian.wall().and_then(Crashed::take);
         if let (Some(crashed), Some(cooling)) = (&crashed, options.quarantine) {
             crashed.count(cooling);

@@ -1,7 +1,7 @@
 //! The server: an application and options, until it is started.
 
 use crate::{
-    Address, Error, Handle, Listen, ListenError, Options, Outcome, Running, Tears,
+    Address, Error, Handle, Listen, ListenError, Options, Outcome, Privileges, Running, Tears,
     running::{OwnRuntime, Reload, on_own_thread},
     signals::Signals,
     survival::Guardian,
@@ -33,6 +33,7 @@ pub struct Server<S> {
     tears: Tears,
     wanted: Wanted,
     resumes: Hook,
+    privileges: Option<Privileges>,
 }
 
 /// What an application does when its server is not the first.
@@ -54,7 +55,8 @@ impl<S: Handler + Sync> Server<S> {
     pub fn with_options(service: S, options: Options) -> Self {
         let (inherited, faults, tears) = (Inherited::default(), Vec::new(), Tears::new());
         let (wanted, resumes) = (Wanted::Yes, Hook(None));
-        Self { service, options, inherited, faults, tears, wanted, resumes }
+        let privileges = None;
+        Self { service, options, inherited, faults, tears, wanted, resumes, privileges }
     }
 
     /// Listens on one more address, in clear text: `127.0.0.1:8080`, `[::1]:80`, `:8080`,
@@ -107,6 +109,17 @@ impl<S: Handler + Sync> Server<S> {
         self
     }
 
+    /// Gives privileges up when the listeners are bound, before anything else that the options name is
+    /// read, and for good: options that are applied later are carried out with what is left. A server
+    /// that goes on for this one, after a crash or as an upgrade, has the same.
+    ///
+    /// Nothing may have started a thread by then, or the start fails.
+    #[must_use]
+    pub fn privileges(mut self, privileges: Privileges) -> Self {
+        self.privileges = Some(privileges);
+        self
+    }
+
     /// Binds everything and begins to serve, on threads of its own. Works inside and outside of
     /// another runtime.
     ///
@@ -120,6 +133,9 @@ impl<S: Handler + Sync> Server<S> {
     fn start_behind(mut self, guardian: &Arc<Guardian>) -> Result<Running, Error> {
         if !self.faults.is_empty() {
             return Err(Error::Listen(self.faults));
+        }
+        if let Some(privileges) = self.privileges.take() {
+            privileges.give_up(&self.options, &self.inherited)?;
         }
         let resumed = guardian.wall().filter(|wall| wall.generation() > 1);
         if let (Some(wall), Some(hook)) = (resumed, self.resumes.0.take()) {

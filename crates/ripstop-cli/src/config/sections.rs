@@ -6,7 +6,7 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
-use ripstop::{Lane, MemoryCeiling, Placement};
+use ripstop::{Account, Lane, MemoryCeiling, Placement};
 use serde_json::{Value as Json, json};
 
 use super::fault::Place;
@@ -14,6 +14,7 @@ use super::kind::{
     Choice, FilePath, Input, Kind, OrOff, Parsed, Size, Span, Switch, Target, Whole,
 };
 use super::listen::{Address, CONNECTIONS_MAX, address};
+use super::privileges;
 use super::reader::Table;
 use super::unit;
 
@@ -48,6 +49,10 @@ pub(crate) struct Server {
     pub(crate) quarantine: Option<Duration>,
     /// Where the process writes its id; `None` is the usual place.
     pub(crate) pid_file: Option<PathBuf>,
+    /// Whom it runs as; `None` is whoever starts it.
+    pub(crate) account: Option<Account>,
+    /// Whether it can open only what the configuration names.
+    pub(crate) landlock: bool,
 }
 
 const PLACEMENTS: Choice<Placement> = Choice(&[
@@ -126,6 +131,16 @@ impl Server {
                 "Where the process writes its id, for `ripstop reload` and `ripstop stop`. Left \
                  out: ripstop.pid in $XDG_RUNTIME_DIR, else in /run, else in the folder for \
                  temporary files.",
+            ),
+            account: privileges::read(table),
+            landlock: table.field(
+                "landlock",
+                &Switch,
+                false,
+                "Whether the server can open nothing but what is named here, by the kernel's word \
+                 (Linux 5.13): the folders of files, certificates, logs, sockets, pid file and this \
+                 file, and what every process reads, such as /usr, /etc and /proc. Takes a restart, \
+                 and so do paths outside of them.",
             ),
         }
     }

@@ -72,7 +72,9 @@ fn the_examples_of_the_default_file_pass_but_for_what_excludes_itself() {
         .map(|line| line.strip_prefix("#     ").unwrap_or(line))
         .map(|line| format!("{line}\n"))
         .collect();
-    let lines = faults(&examples);
+    let mut lines = faults(&examples);
+    // Whether there is such a user, and whether one may be it, is the machine's affair.
+    lines.retain(|line| !line.contains(": server.user: "));
     let choices = [
         "listen.mode is only for Unix sockets, and 127.0.0.1:8080 is none",
         "client_ca is never asked, client_auth must be \"optional\" or \"required\"",

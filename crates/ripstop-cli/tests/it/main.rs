@@ -8,6 +8,7 @@ mod drain;
 mod faults;
 mod limits;
 mod logs;
+mod privileges;
 mod program;
 mod reload;
 mod service_manager;

@@ -87,9 +87,8 @@ fn home(fd: BorrowedFd<'_>, facts: &Facts, homes: &[Home]) -> Option<u16> {
             homes.iter().find(|home| home.address == local)
         }
     }?;
-    let peer = rustix::net::getpeername(fd).ok().flatten();
-    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map(canonical);
-    (home.proxy_protocol || peer == facts.peer).then_some(home.number)
+    // A listener without it takes no connection whose client a header has named.
+    (home.proxy_protocol || !facts.named).then_some(home.number)
 }
 
 /// Whether an address that stands for all of its family counts.

@@ -14,6 +14,8 @@ pub struct Facts {
     pub listener: u16,
     /// Whether it is a Unix socket. That has a peer, too, where a PROXY header named one.
     pub unix: bool,
+    /// Whether a PROXY header named the peer, so that the socket has another one.
+    pub named: bool,
     /// Whether it is counted among the connections of its client.
     pub counted: bool,
     /// When it was accepted.
@@ -30,6 +32,9 @@ const COUNTED: u8 = 2;
 
 /// It is a Unix socket.
 const UNIX: u8 = 4;
+
+/// A PROXY header named the peer.
+const NAMED: u8 = 8;
 
 impl Facts {
     /// The size of what [`Facts::to_bytes`] gives.
@@ -48,7 +53,10 @@ impl Facts {
     /// What is either so or not.
     pub(super) fn flags(&self) -> u8 {
         let flag = |set, flag| if set { flag } else { 0 };
-        flag(self.peer.is_some(), PEER) | flag(self.counted, COUNTED) | flag(self.unix, UNIX)
+        flag(self.peer.is_some(), PEER)
+            | flag(self.counted, COUNTED)
+            | flag(self.unix, UNIX)
+            | flag(self.named, NAMED)
     }
 
     /// Those of [`Facts::address`] and [`Facts::flags`], and nothing else.
@@ -60,6 +68,7 @@ impl Facts {
             server: 0,
             listener: 0,
             unix: flags & UNIX != 0,
+            named: flags & NAMED != 0,
             counted: flags & COUNTED != 0,
             born: Tick::default(),
             requests: 0,
@@ -100,8 +109,10 @@ mod tests {
         for peer in [None, Some("127.0.0.1:80"), Some("[2001:db8::1]:65535")] {
             let peer = peer.map(|peer| peer.parse().unwrap());
             for (unix, counted) in [(false, true), (true, false)] {
+                let named = unix;
                 let (born, requests) = (Tick(u32::MAX - 1), 0x0102_0304);
-                let facts = Facts { peer, server: 0, listener: 0, unix, counted, born, requests };
+                let facts =
+                    Facts { peer, server: 0, listener: 0, unix, named, counted, born, requests };
                 assert_eq!(Facts::from_bytes(&facts.to_bytes()), facts);
             }
         }

@@ -1,11 +1,23 @@
 //! Claims on real descriptors.
 
 use super::*;
-use std::os::unix::net::UnixStream;
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+};
 
 fn facts(peer: Option<&str>) -> Facts {
     let peer = peer.map(|peer| peer.parse().expect("an address"));
-    Facts { peer, server: 2, listener: 3, unix: true, counted: true, born: Tick(7), requests: 9 }
+    Facts {
+        peer,
+        server: 2,
+        listener: 3,
+        unix: true,
+        named: true,
+        counted: true,
+        born: Tick(7),
+        requests: 9,
+    }
 }
 
 /// A connection with its claim, and the other end.
@@ -31,6 +43,48 @@ fn facts_are_read_as_they_were_written() {
     }
     claim.free();
     drop(fd);
+}
+
+/// A connection by TCP, with the port of its peer.
+fn connected() -> (OwnedFd, SocketAddr, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = listener.local_addr().expect("it is bound");
+    let theirs = TcpStream::connect(at).expect("it listens");
+    let (ours, peer) = listener.accept().expect("it was connected to");
+    (ours.into(), peer, theirs)
+}
+
+#[test]
+fn what_comes_from_another_process_is_the_socket_and_the_peer_that_were_said() {
+    let claims = claims().expect("memory for claims");
+    let adopt = |fd: &OwnedFd, inode, facts: &Facts| {
+        let at = claims.adopt(fd.try_clone().expect("a descriptor"), inode, facts)?;
+        let (_fd, claim) = claims.unpark(at.number, at.generation).expect("it is parked");
+        claim.free();
+        Some(at.facts.peer)
+    };
+    let (ours, peer, _theirs) = connected();
+    let (other, other_peer, _others) = connected();
+    let said = Facts { unix: false, named: false, ..facts(Some(&peer.to_string())) };
+    assert_eq!(adopt(&ours, inode(&ours), &said), Some(Some(peer)));
+    assert_eq!(adopt(&other, inode(&ours), &said), None, "another socket");
+    assert_eq!(adopt(&other, inode(&other), &said), None, "another peer");
+    assert_eq!(adopt(&ours, inode(&ours), &Facts { unix: true, ..said }), None, "another family");
+    let proxied = Facts { peer: Some(other_peer), named: true, ..said };
+    assert_eq!(adopt(&ours, inode(&ours), &proxied), Some(Some(other_peer)));
+    let (file, _theirs) = UnixStream::pair().expect("a pair");
+    assert_eq!(adopt(&file.into(), 0, &Facts { unix: true, ..said }), None, "no inode was said");
+}
+
+#[test]
+fn a_claim_knows_its_own_socket() {
+    let ((fd, claim, _theirs), (other, others, _)) = (claimed(), claimed());
+    assert!(claim.is_of(&fd) && others.is_of(&other));
+    assert!(!claim.is_of(&other) && !others.is_of(&fd));
+    let null = std::fs::File::open("/dev/null").expect("there is one");
+    assert!(!claim.is_of(&null));
+    claim.free();
+    others.free();
 }
 
 #[test]

@@ -5,8 +5,9 @@
 //! nothing half-done that another one waits for. It owns no descriptor; the numbers in it are those
 //! of the server's table, which the keeper shares and the next server inherits.
 
-use super::{suspects::Suspects, text::Text, threads::Threads, wish::Wish};
+use super::{descent::Descent, suspects::Suspects, text::Text, threads::Threads, wish::Wish};
 use crate::{
+    claims::inode,
     clock::{Clock, uptime},
     sealed,
 };
@@ -37,7 +38,7 @@ const YOUNG_MS: u64 = 200;
 const KEY: usize = 248;
 
 /// Whose memory this is, and the version of its layout, and of how connections are handed over.
-const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x03");
+const MAGIC: u64 = u64::from_le_bytes(*b"ripstop\x04");
 
 /// Where in [`MAGIC`] the version is.
 const VERSION_AT: usize = 7;
@@ -92,6 +93,8 @@ pub(crate) struct Control {
     role: AtomicU32,
     /// What somebody wants of the master.
     pub(super) wish: Wish,
+    /// What the server wants the master to give up.
+    pub(super) descent: Descent,
     given: [Given; GIVEN],
     listeners: [Slot; LISTENERS],
     /// The thread that a process died of; 0 where that is not known.
@@ -127,6 +130,8 @@ struct Given {
 struct Slot {
     /// Its number plus one; 0 if the slot is free. Written last.
     number: AtomicI32,
+    /// That of its socket, by which it is known again.
+    inode: AtomicU64,
     key: Text<KEY>,
 }
 
@@ -358,6 +363,7 @@ impl Control {
             return false;
         };
         slot.key.write(key);
+        slot.inode.store(super::descriptor::borrow(number, |fd| inode(fd)), Relaxed);
         slot.number.store(number + 1, Release);
         true
     }
@@ -377,6 +383,12 @@ impl Control {
         let number = |slot: &Slot| slot.number.load(Acquire).checked_sub(1);
         let numbers = self.listeners.iter().map(number).enumerate();
         numbers.filter_map(|(index, number)| Some((index, number.filter(|number| *number > 2)?)))
+    }
+
+    /// Whether the slot's number leads to the socket that was listed.
+    pub(super) fn is_as_listed(&self, index: usize, number: RawFd) -> bool {
+        let listed = self.listeners[index].inode.load(Relaxed);
+        listed != 0 && super::descriptor::borrow(number, |fd| inode(fd)) == listed
     }
 
     /// What a listener is known by.

@@ -113,6 +113,21 @@ impl Kit {
         }
     }
 
+    /// Ends the keeper that there is, before this process is another one than it.
+    pub(super) fn end_keeper(&self) {
+        let keeper = self.control.keeper.swap(0, Relaxed);
+        if keeper > 0 {
+            // SAFETY: a child of this process that nobody has reaped, so that the number is its own.
+            unsafe {
+                libc::kill(keeper, libc::SIGKILL);
+                while libc::waitpid(keeper, null_mut(), libc::__WALL) < 0
+                    && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+                {
+                }
+            }
+        }
+    }
+
     fn keep(&self) {
         ignore_signals();
         let _ = set_name(c"rip-keeper");

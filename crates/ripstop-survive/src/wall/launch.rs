@@ -20,6 +20,7 @@ use std::{
     },
     path::PathBuf,
     ptr::{null, null_mut},
+    sync::OnceLock,
 };
 
 /// The variable by which a process finds its place in the wall.
@@ -215,14 +216,24 @@ fn arguments() -> io::Result<Vec<OsString>> {
 
 /// A variable of the environment of the start, whatever was changed since.
 pub(super) fn variable_at_start(name: &str) -> Option<String> {
-    let all = texts(&fs::read("/proc/self/environ").ok()?);
+    let all = texts(environment_at_start().ok()?);
     let text = all.into_iter().find(|text| is_named(text, name))?.into_string().ok()?;
     Some(text.split_once('=')?.1.to_owned())
 }
 
+/// The environment of the start. Read once: a process that has changed its user may not any more.
+fn environment_at_start() -> io::Result<&'static [u8]> {
+    static ENVIRONMENT: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(known) = ENVIRONMENT.get() {
+        return Ok(known);
+    }
+    let read = fs::read("/proc/self/environ")?;
+    Ok(ENVIRONMENT.get_or_init(|| read))
+}
+
 /// The environment of the start, with this process's place.
 fn environment(place: &str) -> io::Result<Vec<OsString>> {
-    let mut all = texts(&fs::read("/proc/self/environ")?);
+    let mut all = texts(environment_at_start()?);
     all.retain(|text| !is_named(text, VARIABLE));
     for text in all.iter_mut().filter(|text| is_named(text, LISTEN_PID)) {
         *text = format!("{LISTEN_PID}={:0DIGITS$}", 0).into();

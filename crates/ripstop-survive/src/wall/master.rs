@@ -13,7 +13,10 @@ mod service;
 mod upgrade;
 mod ward;
 
-use super::control::{Control, now};
+use super::{
+    control::{Control, now},
+    descent::Follow,
+};
 pub(super) use listeners::{passed, tell};
 
 use rustix::{
@@ -128,6 +131,7 @@ impl Master {
             self.wait();
             self.take_signals();
             self.wards().for_each(Ward::take_listeners);
+            self.descend();
             self.reap();
             self.go_on_with_upgrade();
             self.pass_on();
@@ -140,6 +144,12 @@ impl Master {
                 return code;
             }
         }
+    }
+
+    /// Gives up what servers have given up.
+    fn descend(&mut self) {
+        self.ward.control.descent.obey(Follow::Anywhere);
+        self.wards().skip(1).for_each(|ward| ward.control.descent.obey(Follow::Not));
     }
 
     fn wards(&mut self) -> impl Iterator<Item = &mut Ward> {

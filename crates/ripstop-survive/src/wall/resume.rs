@@ -11,18 +11,10 @@ use crate::{
     fail::failpoint,
 };
 use rustix::{
-    fs::{FileType, fstat},
     io::Errno,
-    net::{
-        RecvFlags, SendFlags, Shutdown, SocketType, getpeername, getsockname, recv, send, shutdown,
-        sockopt,
-    },
+    net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt},
 };
-use std::{
-    net::SocketAddr,
-    os::fd::{BorrowedFd, OwnedFd},
-    time::Duration,
-};
+use std::{os::fd::OwnedFd, time::Duration};
 
 /// What a client is told whose request was lost with its server, before anything of the response
 /// was out.
@@ -83,15 +75,14 @@ impl Resumed {
             State::Handed => claim.free(),
             // Who was about to take it away had not done so.
             State::Idle | State::Taking | State::Parked => self.keep(claim),
-            // It may be another process's by now: whoever hands connections over goes on with it.
-            State::Handing => drop(super::descriptor::stay_open(claim.left_number(), false)),
+            State::Handing => self.go_on_handing(claim),
             State::Busy => self.tell(claim),
             State::Started => self.cut(claim),
         }
     }
 
     fn keep(&mut self, claim: Claim) {
-        if !borrow(claim.left_number(), |socket| is_as_claimed(socket, claim)) {
+        if !is_as_claimed(claim) {
             claim.park_in_place();
             claim.free();
             drop(own(claim.left_number()));
@@ -107,7 +98,7 @@ impl Resumed {
         // Before it is: who dies after this must not have it told twice.
         claim.start();
         failpoint("telling");
-        let believed = borrow(claim.left_number(), |socket| is_as_claimed(socket, claim));
+        let believed = is_as_claimed(claim);
         claim.free();
         let Some(socket) = own(claim.left_number()) else { return };
         if !believed {
@@ -122,9 +113,24 @@ impl Resumed {
         }
     }
 
+    /// It may be another process's by now: whoever hands connections over goes on with it.
+    fn go_on_handing(&mut self, claim: Claim) {
+        if is_as_claimed(claim) {
+            super::descriptor::stay_open(claim.left_number(), false);
+        } else {
+            claim.free();
+            drop(own(claim.left_number()));
+            self.disbelieved += 1;
+        }
+    }
+
     fn cut(&mut self, claim: Claim) {
+        let believed = is_as_claimed(claim);
         claim.free();
-        if let Some(socket) = own(claim.left_number()) {
+        let Some(socket) = own(claim.left_number()) else { return };
+        if !believed {
+            self.disbelieved += 1;
+        } else {
             self.cut += 1;
             reset(&socket);
             failpoint("cut");
@@ -145,15 +151,9 @@ impl Farewells {
     pub const PAUSE: Duration = Duration::from_millis(50);
 }
 
-/// Whether the socket is a connection, and to whom the claim says. Behind a PROXY header that is
-/// not its peer, and only the family can be compared.
-fn is_as_claimed(socket: BorrowedFd<'_>, claim: Claim) -> bool {
-    let facts = claim.facts();
-    let is_socket =
-        fstat(socket).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket);
-    let is_stream = is_socket && sockopt::socket_type(socket) == Ok(SocketType::STREAM);
-    let local = getsockname(socket).ok().map(|name| SocketAddr::try_from(name).is_ok());
-    is_stream && local == Some(!facts.unix) && getpeername(socket).is_ok_and(|peer| peer.is_some())
+/// Whether the descriptor that was left is the connection that the claim says.
+fn is_as_claimed(claim: Claim) -> bool {
+    borrow(claim.left_number(), |socket| claim.is_of(socket))
 }
 
 fn say(socket: &OwnedFd) -> rustix::io::Result<()> {

@@ -10,7 +10,7 @@
 
 use super::{descriptor::borrow, message};
 use crate::{
-    claims::{Claims, Facts, Resting, claims},
+    claims::{Claims, Facts, Resting, claims, inode},
     fail::failpoint,
 };
 use rustix::{fs::fstat, io::Errno, net::RecvFlags};
@@ -74,7 +74,8 @@ impl Successor {
     /// `again`: the other one may have it already.
     fn send(&self, fd: &OwnedFd, facts: &Facts, again: bool) -> rustix::io::Result<()> {
         let (bytes, again) = (facts.to_bytes(), [u8::from(again)]);
-        let parts = [IoSlice::new(&bytes), IoSlice::new(&again)];
+        let inode = inode(fd).to_ne_bytes();
+        let parts = [IoSlice::new(&bytes), IoSlice::new(&inode), IoSlice::new(&again)];
         loop {
             match message::send(&self.0, &parts, Some(fd.as_fd())) {
                 // Too many descriptors of this user are on their way.
@@ -98,31 +99,37 @@ impl Predecessor {
     ///
     /// # Errors
     ///
-    /// When this process has no descriptor or no claim for it; it is closed then.
+    /// When this process has no descriptor or no claim for it, or it is not the connection that it is
+    /// said to be; it is closed then.
     pub fn take(&mut self) -> io::Result<Option<Resting>> {
         loop {
-            let Some(Message { fd, facts, again }) = self.receive(RecvFlags::PEEK) else {
+            let Some(Message { fd, inode, facts, again }) = self.receive(RecvFlags::PEEK) else {
                 return Ok(None);
             };
             failpoint("peeked");
             let maybe_known = std::mem::take(&mut self.first) || again;
             let is_known = maybe_known && is_claimed(&fd);
-            let adopted = fd.filter(|_| !is_known).map(|fd| claims()?.adopt(fd, &facts));
+            let adopted = fd.filter(|_| !is_known).map(|fd| claims()?.adopt(fd, inode, &facts));
             failpoint("adopted");
             let _ = self.receive(RecvFlags::empty());
             failpoint("taken");
             match adopted {
                 Some(Some(resting)) => return Ok(Some(resting)),
                 _ if is_known => {}
-                _ => return Err(io::Error::other("no descriptor or no claim is left for it")),
+                _ => {
+                    return Err(io::Error::other(
+                        "no room is left for it, or it is not what was said",
+                    ));
+                }
             }
         }
     }
 
     /// The next message; `None` when nothing more can be received.
     fn receive(&self, flags: RecvFlags) -> Option<Message> {
-        let (mut bytes, mut again) = ([0; Facts::BYTES], [0]);
-        let mut parts = [IoSliceMut::new(&mut bytes), IoSliceMut::new(&mut again)];
+        let (mut bytes, mut inode, mut again) = ([0; Facts::BYTES], [0; 8], [0]);
+        let parts = [&mut bytes[..], &mut inode, &mut again];
+        let mut parts = parts.map(IoSliceMut::new);
         let (length, fd) = loop {
             match message::receive(&self.socket, &mut parts, flags) {
                 Err(Errno::INTR) => {}
@@ -133,8 +140,9 @@ impl Predecessor {
                 Ok(received) => break received,
             }
         };
-        let (facts, again) = (Facts::from_bytes(&bytes), again != [0]);
-        (length > 0).then_some(Message { fd, facts, again })
+        let (facts, inode) = (Facts::from_bytes(&bytes), u64::from_ne_bytes(inode));
+        let again = again != [0];
+        (length > 0).then_some(Message { fd, inode, facts, again })
     }
 }
 
@@ -142,6 +150,8 @@ impl Predecessor {
 struct Message {
     /// `None` if there was no descriptor left for it.
     fd: Option<OwnedFd>,
+    /// That of the connection.
+    inode: u64,
     facts: Facts,
     /// It may have come before.
     again: bool,

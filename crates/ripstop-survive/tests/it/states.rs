@@ -49,6 +49,22 @@ fn half_a_request_is_answered_503_and_never_taken_for_another() {
 }
 
 #[test]
+fn a_descriptor_that_is_not_what_its_claim_says_is_not_used() {
+    let beacon = Beacon::start();
+    let mut idle = beacon.idle();
+    let (mut forger, number) = (beacon.connect(), beacon.family.server().id());
+    // The number of the idle connection leads to this one from now on, by the same listener.
+    assert_eq!(forger.get("/forge").unwrap().text(), "forged");
+    beacon.settle();
+    beacon.kill_server();
+    let line = beacon.generation(2);
+    assert!(line.contains("kept: 1,") && line.contains("disbelieved: 1,"), "{line}");
+    assert_eq!(idle.ending().unwrap(), (Vec::new(), Ending::Closed));
+    let pid = forger.get("/pid").unwrap().text().clone();
+    assert!(pid.starts_with("pid ") && pid != format!("pid {number}"), "{pid}");
+}
+
+#[test]
 fn a_request_is_told_of_one_death_once() {
     let beacon = Beacon::start();
     let mut busy = asked(&beacon, "/busy");

@@ -5,7 +5,7 @@ use std::{
     fs::{self, DirEntry},
     io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -21,7 +21,12 @@ pub(crate) struct Program {
 /// freed. Whatever the tests are asked for, it prints no backtraces: to resolve one takes longer than
 /// some of their deadlines.
 pub(crate) fn command(name: &str) -> Command {
-    let mut command = Command::new(example(name).expect("cargo put it there"));
+    command_at(&example(name).expect("cargo put it there"))
+}
+
+/// The same, of an example that is elsewhere.
+pub(crate) fn command_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     command.env("RUST_LOG", "info,ripstop_work=debug").env("RUST_BACKTRACE", "0");
     command
 }

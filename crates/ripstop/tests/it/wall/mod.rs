@@ -9,6 +9,7 @@ mod family;
 mod kills;
 mod kinds;
 mod poison;
+mod privileges;
 mod replaced;
 mod soak;
 mod upgrades;
