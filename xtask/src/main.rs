@@ -92,7 +92,7 @@ fn soak(minutes: &str) -> Result<(), String> {
 }
 
 /// How long the soak among the tests is, in seconds.
-const SOAK_IN_TESTS: &str = "20";
+const SOAK_IN_TESTS: &str = "120";
 
 /// That the workspace of the benchmarks still fits this one. Its lock file need not: it would have
 /// to change with every dependency of ours.

@@ -6,6 +6,7 @@
 //! of the workspace, so that each of them can use it in its tests. Errors are plain
 //! [`std::io::Error`]s whose text says what was waited for: a test unwraps them.
 
+mod busy;
 mod certificates;
 mod client;
 mod family;
@@ -15,6 +16,7 @@ mod root;
 mod seed;
 mod until;
 
+pub use busy::Busy;
 pub use certificates::{Certificates, Identity};
 pub use client::{Client, Ending, Head, Response};
 pub use family::{Family, send};

@@ -1,8 +1,10 @@
 //! The program behind its process wall: the pid file, reloads and stops go by the master.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
+use std::{
+    fs, net::SocketAddr, os::unix::fs::PermissionsExt, sync::atomic::Ordering::Relaxed, thread,
+};
 
-use ripstop_testkit::{Client, Family, Proc, Signal, send, until};
+use ripstop_testkit::{Busy, Client, Family, Proc, Signal, send, until};
 
 use crate::program::{DEADLINE, Home, LISTEN};
 
@@ -69,6 +71,44 @@ fn the_pid_file_names_the_master_through_crashes_and_commands_go_by_it() {
     assert_eq!(stopped.code, 0, "{stopped:?}");
     assert_eq!(family.master().exit(DEADLINE).unwrap().code(), Some(0));
     assert!(family.ends() && !pid_file.exists());
+}
+
+/// Kills in a row, under load.
+const KILLS: usize = 10;
+
+#[test]
+fn kills_under_load_cost_no_idle_connection_and_refuse_nobody() {
+    let home = Home::new();
+    home.write("public/index.html", "Hello, World!");
+    let files = "[[route]]\npath = \"/*\"\nfiles.root = \"public\"\n";
+    let family = serve(&home, &format!("{LISTEN}[timeouts]\npark = \"200ms\"\n{files}"));
+    let web = address(&family, "web");
+    let mut idle: Vec<_> = (0..200).map(|_| Client::tcp(web).unwrap()).collect();
+    let all_answered = |clients: &mut [Client]| {
+        for client in clients {
+            assert_eq!(client.get("/").unwrap().text(), "Hello, World!");
+        }
+    };
+    all_answered(&mut idle);
+    let busy = Busy::default();
+    thread::scope(|scope| {
+        let _guard = busy.guard();
+        busy.run(scope, web, 8);
+        for deaths in 1..=KILLS {
+            // The others were parked meanwhile, or will be.
+            all_answered(&mut idle[..100]);
+            let pause = busy.pause();
+            assert!(until(DEADLINE, || family.server().is_at_rest().unwrap_or(false)));
+            drop(pause);
+            send(family.server(), Signal::KILL).unwrap();
+            logged(&family, TOOK_OVER, deaths);
+        }
+        all_answered(&mut idle);
+    });
+    assert_eq!((busy.refused.load(Relaxed), busy.wrong.load(Relaxed)), (0, 0), "{busy:?}");
+    // Each kill hits at most one request of each of them.
+    let hit = busy.told.load(Relaxed) + busy.cut.load(Relaxed);
+    assert!(hit <= KILLS * 8 && busy.answered.load(Relaxed) > 0, "{busy:?}");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The example `tear` with master and keeper.
 
-use super::busy::Busy;
 use crate::serve::{program::command, setup::SOON};
-use ripstop_testkit::{Client, Family, Proc, Signal, send, until};
+use ripstop_testkit::{Busy, Client, Family, Proc, Signal, send, until};
 use std::{net::SocketAddr, ops::Deref, process::Command};
 
 /// What is logged by a server that has taken over.

@@ -1,12 +1,9 @@
 //! `kill -9` of one process or several, under load.
 
-use super::{
-    busy::Busy,
-    family::{Walled, all_answered},
-};
+use super::family::{Walled, all_answered};
 use crate::serve::setup::SOON;
 use ripstop::net::raise_descriptors;
-use ripstop_testkit::{Signal, send, until};
+use ripstop_testkit::{Busy, Signal, send, until};
 use std::{
     sync::atomic::Ordering::Relaxed,
     thread,

@@ -1,11 +1,8 @@
 //! Requests that crash one server after the other.
 
-use super::{
-    busy::Busy,
-    family::{Walled, all_answered},
-};
+use super::family::{Walled, all_answered};
 use crate::serve::setup::SOON;
-use ripstop_testkit::{Client, Response, until};
+use ripstop_testkit::{Busy, Client, Response, until};
 use std::{
     fs,
     sync::atomic::Ordering::Relaxed,

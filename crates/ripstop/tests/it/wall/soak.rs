@@ -1,13 +1,10 @@
 //! A soak: whatever can happen to a server happens to it, in no order, under load. Its length is
 //! `SOAK_SECONDS`; `cargo xtask soak` has it run for half an hour.
 
-use super::{
-    busy::Busy,
-    family::{Walled, all_answered},
-};
+use super::family::{Walled, all_answered};
 use crate::serve::setup::SOON;
 use ripstop::wall::{Connections, Outside, Role, Upgraded};
-use ripstop_testkit::{Client, Proc, Random, Seed, Signal, send, until};
+use ripstop_testkit::{Busy, Client, Proc, Random, Seed, Signal, send, until};
 use std::{
     env,
     sync::atomic::Ordering::Relaxed,

@@ -1,12 +1,9 @@
 //! Upgrades: a new program takes the server's place, or nothing changes.
 
-use super::{
-    busy::Busy,
-    family::{Walled, all_answered, comes_to_rest},
-};
+use super::family::{Walled, all_answered, comes_to_rest};
 use crate::serve::setup::SOON;
 use ripstop::wall::{Outside, Role, Upgraded};
-use ripstop_testkit::{Client, Proc, Signal, example, send, until};
+use ripstop_testkit::{Busy, Client, Proc, Signal, example, send, until};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

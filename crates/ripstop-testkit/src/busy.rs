@@ -1,6 +1,6 @@
 //! Clients that are never idle, and count what they see of a server that is killed.
 
-use ripstop_testkit::Client;
+use crate::Client;
 use std::{
     net::SocketAddr,
     sync::{
@@ -13,26 +13,27 @@ use std::{
     thread::Scope,
 };
 
-/// What became of their requests.
+/// What became of the requests of clients that are never idle.
 #[derive(Debug, Default)]
-pub(crate) struct Busy {
+pub struct Busy {
     stop: AtomicBool,
     /// Read by each client while it asks.
     asking: RwLock<()>,
-    pub(crate) answered: AtomicUsize,
+    /// As they should be.
+    pub answered: AtomicUsize,
     /// 503, by the server after the one that was killed.
-    pub(crate) told: AtomicUsize,
+    pub told: AtomicUsize,
     /// The connection was closed or reset before a whole answer.
-    pub(crate) cut: AtomicUsize,
+    pub cut: AtomicUsize,
     /// Connections that were not taken.
-    pub(crate) refused: AtomicUsize,
+    pub refused: AtomicUsize,
     /// Anything else.
-    pub(crate) wrong: AtomicUsize,
+    pub wrong: AtomicUsize,
 }
 
 impl Busy {
     /// Begins with so many clients, each on one connection after the other.
-    pub(crate) fn run<'scope>(
+    pub fn run<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         to: SocketAddr,
@@ -42,7 +43,7 @@ impl Busy {
     }
 
     /// As [`Busy::run`], on a path that has this answer.
-    pub(crate) fn run_on<'scope>(
+    pub fn run_on<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         to: SocketAddr,
@@ -59,12 +60,16 @@ impl Busy {
     }
 
     /// Stops the clients when it is dropped, so that a failed test ends.
-    pub(crate) fn guard(&self) -> impl Drop {
+    pub fn guard(&self) -> impl Drop {
         Guard(self)
     }
 
     /// Has no client ask anything until what this returns is dropped; what was asked is answered.
-    pub(crate) fn pause(&self) -> LockResult<RwLockWriteGuard<'_, ()>> {
+    ///
+    /// # Errors
+    ///
+    /// Somebody has panicked in such a pause before; it is one all the same.
+    pub fn pause(&self) -> LockResult<RwLockWriteGuard<'_, ()>> {
         self.asking.write()
     }
 
