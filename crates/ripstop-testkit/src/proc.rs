@@ -93,10 +93,25 @@ impl Proc {
     ///
     /// The process is gone.
     pub fn is_at_rest(self) -> io::Result<bool> {
-        let sleeps = |stat: &String| {
-            stat.rsplit_once(')').is_some_and(|(_, after)| after.trim_start().starts_with('S'))
+        self.all_are('S')
+    }
+
+    /// Whether all of its threads have stopped, which is a moment after the signal for it.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub fn has_stopped(self) -> io::Result<bool> {
+        self.all_are('T')
+    }
+
+    /// Whether all of its threads are in this state.
+    fn all_are(self, state: char) -> io::Result<bool> {
+        // It follows the name, which is in brackets.
+        let is_so = |stat: &String| {
+            stat.rsplit_once(')').is_some_and(|(_, after)| after.trim_start().starts_with(state))
         };
-        Ok(self.each_task("stat")?.iter().all(sleeps))
+        Ok(self.each_task("stat")?.iter().all(is_so))
     }
 
     /// What its descriptors lead to, with their numbers, sorted. One that was closed meanwhile is

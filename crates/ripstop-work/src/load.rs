@@ -7,8 +7,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-/// Connections with tasks from which on those that are idle had better be parked soon: their tasks
-/// take about two megabytes.
+/// Connections with tasks from which on those that are idle had better be parked soon: with their
+/// buffers they take about ten megabytes.
 const CROWD: usize = 512;
 
 /// Counters of one worker. All of them are hints: relaxed, never used to synchronise.

@@ -86,6 +86,7 @@ fn a_server_outlives_its_master_and_is_still_kept() {
 fn a_server_that_stands_still_is_replaced() {
     let beacon = Beacon::start();
     let (mut idle, server) = (beacon.idle(), beacon.family.server());
+    beacon.settle();
     send(server, Signal::STOP).unwrap();
     beacon.successor(server);
     let line = beacon.generation(2);

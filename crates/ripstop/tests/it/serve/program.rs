@@ -1,13 +1,7 @@
 //! Started examples: what they log, and how they end.
 
 use ripstop_testkit::{Client, Process, Signal, example, until};
-use std::{
-    fs::{self, DirEntry},
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{net::SocketAddr, path::Path, process::Command};
 
 use super::setup::SOON;
 
@@ -115,13 +109,8 @@ pub(crate) fn listening(line: &str) -> Option<&str> {
 #[track_caller]
 pub(crate) fn freeze(program: &mut Program) {
     program.signal(Signal::STOP);
-    let tasks = PathBuf::from(format!("/proc/{}/task", program.process.id()));
-    let stopped = |task: io::Result<DirEntry>| {
-        // The state follows the name, which is in brackets.
-        let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat")));
-        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
-    };
-    assert!(until(SOON, || tasks.read_dir().unwrap().all(stopped)));
+    let proc = program.process.proc();
+    assert!(until(SOON, || proc.has_stopped().unwrap()));
 }
 
 /// Threads by their names; which executors are left of many does not matter, nor whether somebody

@@ -1,7 +1,8 @@
 //! Crashes by a request: what it costs the others, and what is said of it.
 
 use super::family::{Walled, all_answered};
-use ripstop_testkit::Ending;
+use crate::serve::setup::SOON;
+use ripstop_testkit::{Ending, Signal, send, until};
 
 /// A request that kills its server by this signal.
 #[track_caller]
@@ -83,11 +84,12 @@ fn a_request_that_waits_in_the_kernel_is_answered_by_the_next_server() {
     let mut idle = walled.idle(5);
     walled.settle();
     let dead = walled.server();
-    ripstop_testkit::send(dead, ripstop_testkit::Signal::STOP).unwrap();
+    send(dead, Signal::STOP).unwrap();
+    assert!(until(SOON, || dead.has_stopped().unwrap()));
     for client in &mut idle {
         client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     }
-    ripstop_testkit::send(dead, ripstop_testkit::Signal::KILL).unwrap();
+    send(dead, Signal::KILL).unwrap();
     for client in &mut idle {
         assert_eq!(client.response().unwrap().status(), 200);
     }

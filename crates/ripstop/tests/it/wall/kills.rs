@@ -159,6 +159,8 @@ fn a_server_that_is_stopped_is_replaced_at_its_deadline() {
     walled.settle();
     let server = walled.server();
     send(server, Signal::STOP).unwrap();
+    // Until then it could begin with a request.
+    assert!(until(SOON, || server.has_stopped().unwrap()));
     idle.iter_mut().for_each(|client| client.set_deadline(Duration::from_secs(60)));
     all_answered(&mut idle);
     let line = walled.took_over(2);
