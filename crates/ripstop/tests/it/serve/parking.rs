@@ -55,6 +55,26 @@ fn an_idle_connection_is_parked_and_served_again() {
 }
 
 #[test]
+fn a_crowd_is_parked_sooner_than_a_few() {
+    let (_levers, app) = Levers::new();
+    let running = start(app, &parked_after(1, Duration::from_secs(3600)));
+    let idle = |count| (0..count).map(|_| connect(&running)).collect::<Vec<_>>();
+    let answered = |clients: &mut [Client]| {
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").unwrap().text(), "hello"));
+    };
+    let mut few = idle(400);
+    answered(&mut few);
+    let mut crowd = idle(600);
+    answered(&mut crowd);
+    // Those that came first, and as many of the others as are no crowd, stay.
+    let parked = || running.handle().parked();
+    assert!(until(SOON, || parked() > 400), "{}", parked());
+    assert!(parked() <= 600, "{}", parked());
+    answered(&mut crowd);
+    answered(&mut few);
+}
+
+#[test]
 fn a_connection_in_use_is_not_parked() {
     let (levers, app) = Levers::new();
     let running = start(app, &soon(1));

@@ -28,6 +28,9 @@ const LEFT: Duration = Duration::from_secs(5);
 /// Where nothing stalls, answers on a machine that has nothing else to do come sooner than this.
 const CALM: Duration = Duration::from_millis(15);
 
+/// What is said of a thread that had something to do and was not run.
+const STARVED: &str = "its thread got no processor";
+
 /// Only one of these tests measures at a time.
 static MEASURING: Mutex<()> = Mutex::new(());
 
@@ -62,7 +65,9 @@ fn check(stalls: &[&str]) {
     // A stall is noticed and its worker taken over by two wake-ups, each as late as any other.
     let late = calm_worst * 2 * u32::try_from(stalls.len()).unwrap();
     let kept = seen.worst() <= PROMISE + late;
-    assert!(kept || calm_worst > CALM, "{:?}, calm {calm_worst:?}", seen.worst());
+    // One that the machine lets wait for a processor cannot take over.
+    let starved = calm_worst > CALM || torn.process.log().contains(STARVED);
+    assert!(kept || starved, "{:?}, calm {calm_worst:?}", seen.worst());
     baseline.returns(&torn);
     torn.terminate();
 }
