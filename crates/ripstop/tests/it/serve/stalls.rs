@@ -94,6 +94,8 @@ impl Baseline {
         let mut client = program.connect();
         assert_eq!(client.get("/").unwrap().status(), 200);
         let proc = program.process.proc();
+        // The worker that has not answered may still be at its beginning.
+        assert!(until(SOON, || proc.is_at_rest().unwrap()));
         let (threads, fds) = (program.threads(), proc.fds().unwrap());
         Self { _client: client, threads, fds, files: proc.open_files().unwrap() }
     }
