@@ -268,11 +268,18 @@ impl<'a> Round<'a> {
     }
 
     fn rest(&self) {
-        if self.now.saturating_sub(self.last_moved) < QUIET {
+        let begin = self.life.start.elapsed();
+        let most = if self.now.saturating_sub(self.last_moved) < QUIET {
             thread::park_timeout(self.period);
+            self.period
         } else {
             self.life.wakes_at(self.now + NAP);
             self.crew.bell.while_asleep(|| thread::park_timeout(NAP));
+            NAP
+        };
+        let late = self.life.start.elapsed().saturating_sub(begin + most);
+        if late > self.crew.options.stall {
+            log::debug!(millis:% = late.as_millis(); "the watchdog got no processor in time");
         }
     }
 }
