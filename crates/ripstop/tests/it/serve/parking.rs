@@ -57,7 +57,7 @@ fn an_idle_connection_is_parked_and_served_again() {
 #[test]
 fn a_crowd_is_parked_sooner_than_a_few() {
     let (_levers, app) = Levers::new();
-    let running = start(app, &parked_after(1, Duration::from_secs(3600)));
+    let running = start(app, &parked_after(1, Duration::from_secs(60)));
     let idle = |count| (0..count).map(|_| connect(&running)).collect::<Vec<_>>();
     let answered = |clients: &mut [Client]| {
         clients.iter_mut().for_each(|client| assert_eq!(client.get("/").unwrap().text(), "hello"));
