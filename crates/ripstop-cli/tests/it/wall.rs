@@ -111,6 +111,42 @@ fn kills_under_load_cost_no_idle_connection_and_refuse_nobody() {
     assert!(hit <= KILLS * 8 && busy.answered.load(Relaxed) > 0, "{busy:?}");
 }
 
+/// Reloads in a row, each of which is waited for.
+const RELOADS: usize = 1000;
+
+#[test]
+fn a_thousand_reloads_under_load_fail_no_request_and_leave_nothing() {
+    let home = Home::new();
+    let numbered = |number: usize| {
+        let busy = "[[route]]\npath = \"/busy\"\nrespond.body = \"Hello, World!\"\n";
+        config(busy, &number.to_string())
+    };
+    let mut family = serve(&home, &numbered(0));
+    let web = address(&family, "web");
+    let server = family.server();
+    let (busy, mut client) = (Busy::default(), Client::tcp(web).unwrap());
+    let sizes = || (server.fds().unwrap(), server.rss_bytes().unwrap());
+    thread::scope(|scope| {
+        let _guard = busy.guard();
+        busy.run_on(scope, web, 4, ("/busy", "Hello, World!"));
+        let mut before = (0, 0);
+        for number in 1..=RELOADS {
+            home.write("ripstop.toml", &numbered(number));
+            family.master().signal(Signal::HUP).unwrap();
+            let is_there = || client.get("/").unwrap().text() == number.to_string();
+            assert!(until(DEADLINE, is_there), "{number}");
+            if number == RELOADS / 10 {
+                before = sizes();
+            }
+        }
+        let is_back = |after: (usize, u64)| after.0 <= before.0 && after.1 <= before.1 * 3 / 2;
+        assert!(until(DEADLINE, || is_back(sizes())), "{before:?} {:?}", sizes());
+        println!("{before:?} {:?} {busy:?}", sizes());
+    });
+    let bad = [&busy.told, &busy.cut, &busy.refused, &busy.wrong].map(|count| count.load(Relaxed));
+    assert_eq!((bad, family.server().id()), ([0; 4], server.id()), "{busy:?}");
+}
+
 #[test]
 fn listeners_that_a_reload_opened_or_closed_are_known_to_the_next_server() {
     let home = Home::new();
