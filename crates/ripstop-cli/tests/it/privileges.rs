@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
@@ -14,7 +13,10 @@ use std::{
 
 use ripstop_testkit::{Certificates, Client, Family, Proc, Process, Signal, is_root, send, until};
 
-use crate::program::{DEADLINE, Ended, Home, LISTEN, ended};
+use crate::{
+    program::{DEADLINE, Ended, Home, LISTEN, ended},
+    wall::address,
+};
 
 /// Nobody, by number: every machine has one.
 const NOBODY: u32 = 65534;
@@ -83,13 +85,6 @@ fn is_told(command: &mut Command, fault: &str) {
 fn serve(home: &Home, config: &str) -> Family {
     home.write("ripstop.toml", config);
     Family::start(&mut command(home, &["serve"])).unwrap()
-}
-
-#[track_caller]
-fn address(family: &Family, listener: &str) -> SocketAddr {
-    let start = format!("listener={listener} address=");
-    let address = |line: &str| line.split_once(&start)?.1.trim().parse().ok();
-    family.announced(DEADLINE, address).unwrap_or_else(|err| panic!("{listener}: {err}"))
 }
 
 #[track_caller]

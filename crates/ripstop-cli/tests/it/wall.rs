@@ -24,8 +24,9 @@ fn serve(home: &Home, config: &str) -> Family {
     Family::start(&mut home.command(&["serve"])).unwrap()
 }
 
+/// Where the listener of this name listens.
 #[track_caller]
-fn address(family: &Family, listener: &str) -> SocketAddr {
+pub(crate) fn address(family: &Family, listener: &str) -> SocketAddr {
     let start = format!("listener={listener} address=");
     let address = |line: &str| line.split_once(&start)?.1.trim().parse().ok();
     family.announced(DEADLINE, address).unwrap_or_else(|err| panic!("{listener}: {err}"))
